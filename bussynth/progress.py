@@ -1,0 +1,32 @@
+"""Progress reporting that library code can call and that stays silent by default.
+
+The command line replaces :data:`SILENT` with bars that show throughput and time left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["SILENT", "Progress", "Task"]
+
+
+class Task:
+    """One piece of work under way. The base class does nothing."""
+
+    def advance(self, n: int = 1, **info: str | float) -> None:
+        """Report ``n`` more units done, with optional figures such as ``loss=0.1``."""
+
+
+class Progress:
+    """A place to report to. The base class is silent."""
+
+    @contextmanager
+    def task(
+        self, description: str, total: int | None = None, unit: str = "images"
+    ) -> Iterator[Task]:
+        """Open a task of ``total`` units (unknown if None) for the length of a block."""
+        yield Task()
+
+
+SILENT = Progress()
