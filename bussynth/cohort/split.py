@@ -115,7 +115,7 @@ def draw(
         rest += [patients[i] for i in rng.permutation(len(patients))]
     # Systematic sampling along the shuffled strata: each stratum and the whole get their
     # share within one patient, and the random offset makes every patient's chance exact.
-    result = {}
+    result: dict[str, str] = {}
     left = 1.0
     for name, fraction in fractions.items():
         rate, offset = fraction / left, rng.random()

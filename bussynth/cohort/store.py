@@ -192,7 +192,7 @@ def read_batches(
             )
     except FileNotFoundError as error:
         raise IntegrityError(f"The shard {path.name} is missing; the cohort is damaged.") from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError) as error:
         raise IntegrityError(
             f"The shard {path.name} cannot be read; the cohort is damaged."
         ) from error

@@ -1,0 +1,82 @@
+"""Share breast-ultrasound images without sharing patients.
+
+The road from a hospital's images to a package that a collaborator can verify and load::
+
+    import bussynth
+
+    bussynth.split("cohort", control=0.2, test=0.2)
+    bussynth.train("cohort", "model")
+    bussynth.generate("model", "synthetic", n=1000)
+    bussynth.audit("synthetic", real="cohort", out="audit")
+    bussynth.export("synthetic", audit="audit", key="hospital.key", out="package")
+
+and at the other end::
+
+    dataset = bussynth.load("package", trust="hospital.key.pub")
+
+Importing this package is cheap: torch and the rest are imported when first needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bussynth.api import audit as audit
+    from bussynth.api import export as export
+    from bussynth.api import generate as generate
+    from bussynth.api import ingest as ingest
+    from bussynth.api import phantom as phantom
+    from bussynth.api import split as split
+    from bussynth.api import train as train
+    from bussynth.cohort.cohort import Cohort as Cohort
+    from bussynth.cohort.row import Row as Row
+    from bussynth.generator.generator import Generator as Generator
+    from bussynth.package.loader import load as load
+    from bussynth.package.verify import verify_package
+
+    verify = verify_package
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cohort",
+    "Generator",
+    "Row",
+    "audit",
+    "export",
+    "generate",
+    "ingest",
+    "load",
+    "phantom",
+    "split",
+    "train",
+    "verify",
+]
+
+_LAZY = {
+    "Cohort": ("bussynth.cohort.cohort", "Cohort"),
+    "Generator": ("bussynth.generator.generator", "Generator"),
+    "Row": ("bussynth.cohort.row", "Row"),
+    "audit": ("bussynth.api", "audit"),
+    "export": ("bussynth.api", "export"),
+    "generate": ("bussynth.api", "generate"),
+    "ingest": ("bussynth.api", "ingest"),
+    "load": ("bussynth.package.loader", "load"),
+    "phantom": ("bussynth.api", "phantom"),
+    "split": ("bussynth.api", "split"),
+    "train": ("bussynth.api", "train"),
+    "verify": ("bussynth.package.verify", "verify_package"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        module, attribute = _LAZY[name]
+        return getattr(import_module(module), attribute)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

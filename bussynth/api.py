@@ -1,0 +1,282 @@
+"""The verbs as Python functions: paths first, settings by keyword.
+
+Each function takes the settings of its verb (the flags of the command line, the keys of
+the TOML file) as keyword arguments. What only changes the speed is given as ``workers``,
+``device`` and ``batch_size``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bussynth.config import RunOptions
+from bussynth.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from bussynth.auditing.run import AuditReport, Source
+    from bussynth.cohort.cohort import Cohort
+    from bussynth.cohort.split import SplitResult
+    from bussynth.generator.generator import Generator
+    from bussynth.ingest.folder import IngestResult
+    from bussynth.package.info import PackageInfo
+
+__all__ = ["audit", "export", "generate", "ingest", "phantom", "split", "train"]
+
+
+def phantom(
+    out: Path | str,
+    *,
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Cohort:
+    """Simulate a cohort of phantoms.
+
+    Args:
+        out: Folder of the new cohort.
+        workers: Worker processes.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.cohort.phantom.config.PhantomConfig`.
+
+    Raises:
+        UsageError: A setting is wrong or ``out`` is taken.
+    """
+    from bussynth.cohort.phantom.cohort import write_phantom_cohort
+    from bussynth.cohort.phantom.config import PhantomConfig
+
+    config = PhantomConfig.from_dict(settings)
+    options = RunOptions(workers=workers)
+    return write_phantom_cohort(Path(out), config, options=options, progress=progress, force=force)
+
+
+def ingest(
+    source: Path | str,
+    out: Path | str,
+    *,
+    table: Path | str,
+    map: Path | str,
+    site_key: Path | str | None = None,
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> IngestResult:
+    """Turn a folder of images and a table into a pseudonymised cohort.
+
+    Args:
+        source: Folder of PNG, JPEG or TIFF images.
+        out: Folder of the new cohort.
+        table: CSV table, one row an image.
+        map: TOML map that names the columns.
+        site_key: Secret of the pseudonyms; a file in the user's data folder by default.
+        workers: Worker processes.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.ingest.config.IngestConfig`.
+
+    Raises:
+        UsageError: A setting or the map is wrong, or ``out`` is taken.
+        DataError: The table or images were refused; all problems are listed.
+    """
+    from bussynth.ingest.config import IngestConfig
+    from bussynth.ingest.folder import ingest_folder
+
+    return ingest_folder(
+        Path(source),
+        Path(out),
+        table=Path(table),
+        map_path=Path(map),
+        site_key=None if site_key is None else Path(site_key),
+        config=IngestConfig.from_dict(settings),
+        options=RunOptions(workers=workers),
+        progress=progress,
+        force=force,
+    )
+
+
+def split(
+    cohort: Path | str, *, force: bool = False, progress: Progress = SILENT, **settings: Any
+) -> SplitResult:
+    """Draw each patient for training, control or test, and record the draw.
+
+    Args:
+        cohort: Folder of the cohort.
+        force: Split again although a split is recorded.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.cohort.split_config.SplitConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, or the cohort is split already.
+        DataError: The cohort has too few patients.
+    """
+    from bussynth.cohort.split import split_cohort
+    from bussynth.cohort.split_config import SplitConfig
+
+    return split_cohort(cohort, SplitConfig.from_dict(settings), force=force, progress=progress)
+
+
+def train(
+    cohort: Cohort | Path | str,
+    out: Path | str,
+    *,
+    device: str = "auto",
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Generator:
+    """Train a generator on the training patients of a cohort.
+
+    Args:
+        cohort: A cohort that was split.
+        out: Folder of the model; an unfinished one there is resumed.
+        device: Device of torch.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.generator.config.TrainConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, the cohort is not split, or ``out`` is taken.
+    """
+    from bussynth.cohort.cohort import Cohort
+    from bussynth.generator.config import TrainConfig
+    from bussynth.generator.generator import Generator
+
+    opened = cohort if isinstance(cohort, Cohort) else Cohort.open(cohort)
+    return Generator.train(
+        opened,
+        Path(out),
+        TrainConfig.from_dict(settings),
+        options=RunOptions(device=device),
+        progress=progress,
+        force=force,
+    )
+
+
+def generate(
+    model: Path | str,
+    out: Path | str,
+    *,
+    workers: int = 1,
+    device: str = "auto",
+    batch_size: int | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Cohort:
+    """Draw a synthetic cohort from a generator.
+
+    Args:
+        model: Folder of the model.
+        out: Folder of the synthetic cohort; an unfinished one is resumed.
+        workers: Worker processes.
+        device: Device of torch.
+        batch_size: Images a batch.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.generator.config.GenerateConfig`.
+
+    Raises:
+        UsageError: A setting is wrong or ``out`` is taken.
+        IntegrityError: The model is unfinished or was changed.
+    """
+    from bussynth.generator.config import GenerateConfig
+    from bussynth.generator.generate import generate_cohort
+
+    return generate_cohort(
+        Path(model),
+        Path(out),
+        GenerateConfig.from_dict(settings),
+        options=RunOptions(workers=workers, device=device, batch_size=batch_size),
+        progress=progress,
+        force=force,
+    )
+
+
+def audit(
+    synthetic: Source,
+    *,
+    real: Source | None = None,
+    train: Source | None = None,
+    control: Source | None = None,
+    patients: Path | str | None = None,
+    out: Path | str | None = None,
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> AuditReport:
+    """Search for copies of training patients and compare with patients never seen.
+
+    Args:
+        synthetic: Synthetic cohort, or a folder of images.
+        real: Cohort whose train and control patients to use; or give both of the next.
+        train: What the generator learned from: cohort or folder.
+        control: Other patients, drawn by the same lottery, that it never saw.
+        patients: CSV with the columns file and patient, for folders.
+        out: Folder for report.html and report.json; nothing is written if None.
+        workers: Worker processes.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.auditing.config.AuditConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, or the roles are incomplete.
+        DataError: The images cannot be compared.
+    """
+    from bussynth.auditing.config import AuditConfig
+    from bussynth.auditing.run import audit as measure
+
+    return measure(
+        synthetic,
+        real=real,
+        train=train,
+        control=control,
+        patients=None if patients is None else Path(patients),
+        out=None if out is None else Path(out),
+        config=AuditConfig.from_dict(settings),
+        options=RunOptions(workers=workers),
+        progress=progress,
+        force=force,
+    )
+
+
+def export(
+    synthetic: Path | str,
+    *,
+    audit: Path | str,
+    key: Path | str,
+    out: Path | str,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> PackageInfo:
+    """Pack an audited synthetic cohort and sign it.
+
+    Args:
+        synthetic: The synthetic cohort.
+        audit: Folder that the audit wrote.
+        key: Private key that signs.
+        out: Folder of the package.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.package.export_config.ExportConfig`.
+
+    Raises:
+        AuditGateError: The audit is missing, foreign or failed.
+        UsageError: A setting or the key is wrong, or ``out`` is taken.
+    """
+    from bussynth.package.export import export_package
+    from bussynth.package.export_config import ExportConfig
+
+    return export_package(
+        Path(synthetic),
+        Path(audit),
+        Path(key),
+        Path(out),
+        config=ExportConfig.from_dict(settings),
+        force=force,
+        progress=progress,
+    )

@@ -1,0 +1,45 @@
+"""``bussynth generate``: draw a synthetic cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bussynth.cli.verb import Outcome, Run, verb
+from bussynth.generator.config import GenerateConfig
+
+__all__ = ["generate"]
+
+_SPEED = ["workers", "device", "batch_size"]
+
+
+@verb("generate", config=GenerateConfig, dry_run=True, force=True, speed=_SPEED)
+def generate(
+    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    out: Annotated[Path, typer.Option(help="Folder of the synthetic cohort.")],
+    config: GenerateConfig,
+    run: Run,
+) -> Outcome:
+    """Draw a synthetic cohort from a generator.
+
+    Image i depends on the seed and on i alone, whatever the batch size or the number of
+    workers. A run that was stopped goes on when the same command is given again.
+
+    Example: bussynth generate model --out synthetic -n 1000 --condition pathology=malignant
+    """
+    from bussynth.generator.generate import check_generate, generate_cohort
+
+    if run.dry_run:
+        from bussynth.generator.generator import Generator
+
+        check_generate(Generator.load(model, "cpu"), out, config, force=run.force)
+        return Outcome(data=config.to_dict(), text=f"{config.n} images can be generated into {out}.")
+    cohort = generate_cohort(
+        model, out, config, options=run.options, progress=run.progress, force=run.force
+    )
+    return Outcome(
+        data={"cohort": str(out), "digest": cohort.digest, **cohort.counts},
+        text=f"{cohort.counts['images']} synthetic images in {out}",
+    )

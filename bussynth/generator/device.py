@@ -1,0 +1,37 @@
+"""Where the network runs."""
+
+from __future__ import annotations
+
+import torch
+
+from bussynth.errors import UsageError
+
+__all__ = ["autocast", "resolve_device"]
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Turn ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` into a device that exists.
+
+    Raises:
+        UsageError: The device is unknown or not present.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"device={name!r}: expected auto, cpu, cuda or cuda:N.") from error
+    if device.type == "cpu":
+        return device
+    if device.type != "cuda":
+        raise UsageError(f"device={name!r}: expected auto, cpu, cuda or cuda:N.")
+    if not torch.cuda.is_available():
+        raise UsageError(f"device={name!r}: this machine has no usable GPU; use cpu or auto.")
+    if device.index is not None and device.index >= torch.cuda.device_count():
+        raise UsageError(f"device={name!r}: there are {torch.cuda.device_count()} GPUs.")
+    return device
+
+
+def autocast(device: torch.device) -> torch.autocast:
+    """Mixed precision where it helps: bfloat16 on GPUs, none on CPUs, where it is slower."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")

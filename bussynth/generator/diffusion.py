@@ -1,0 +1,102 @@
+"""EDM preconditioning and training loss (Karras et al. 2022, arXiv:2206.00364, table 1)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from bussynth.generator.conditions import ConditionBatch
+from bussynth.generator.transform import SIGMA_DATA
+
+__all__ = ["Denoiser", "DenoiserLike", "Preconditioning", "edm_loss", "precondition", "train_sigma"]
+
+_P_MEAN, _P_STD = -1.2, 1.2
+
+
+class Preconditioning(NamedTuple):
+    """Coefficients of ``D(x) = c_skip x + c_out F(c_in x, c_noise)``, each shaped like sigma."""
+
+    c_skip: Tensor
+    c_out: Tensor
+    c_in: Tensor
+    c_noise: Tensor
+
+
+def precondition(sigma: Tensor) -> Preconditioning:
+    """Coefficients that keep input and target of the network at unit variance.
+
+    Args:
+        sigma: Noise levels, > 0.
+
+    Returns:
+        Coefficients; at sigma -> 0 the denoiser is the identity, at sigma -> infinity the
+        network's output alone.
+    """
+    total = sigma**2 + SIGMA_DATA**2
+    return Preconditioning(
+        c_skip=SIGMA_DATA**2 / total,
+        c_out=sigma * SIGMA_DATA / total.sqrt(),
+        c_in=1 / total.sqrt(),
+        c_noise=sigma.log() / 4,
+    )
+
+
+class DenoiserLike(Protocol):
+    """What a sampler needs: the expected clean map given a noisy one."""
+
+    def __call__(self, x: Tensor, sigma: Tensor, conditions: ConditionBatch) -> Tensor:
+        """Denoise ``x`` ``(n, c, h, w)`` of noise levels ``sigma`` ``(n,)``."""
+        ...
+
+
+class Denoiser(nn.Module):
+    """Preconditioned denoiser D around a raw network F.
+
+    Args:
+        network: Module called as ``network(x, c_noise, conditions)``.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, sigma: Tensor, conditions: ConditionBatch) -> Tensor:
+        """Expected clean map.
+
+        Args:
+            x: Noisy maps ``(n, c, h, w)``, float32.
+            sigma: Noise levels ``(n,)``.
+            conditions: Of the n rows.
+        """
+        c_skip, c_out, c_in, c_noise = precondition(sigma)
+        raw: Tensor = self.network(x * c_in.view(-1, 1, 1, 1), c_noise, conditions)
+        # The sum stays in float32 even where the network ran in bfloat16.
+        return c_skip.view(-1, 1, 1, 1) * x + c_out.view(-1, 1, 1, 1) * raw.float()
+
+
+def train_sigma(normal: Tensor) -> Tensor:
+    """Log-normal noise levels of training from standard normal draws."""
+    return (normal * _P_STD + _P_MEAN).exp()
+
+
+def edm_loss(
+    denoiser: DenoiserLike, clean: Tensor, noise: Tensor, sigma: Tensor, conditions: ConditionBatch
+) -> Tensor:
+    """Weighted denoising error of each row.
+
+    Args:
+        denoiser: The model D.
+        clean: Maps ``(n, c, h, w)`` with standard deviation about 0.5.
+        noise: Standard normal, like ``clean``.
+        sigma: Noise levels ``(n,)``.
+        conditions: Of the n rows.
+
+    Returns:
+        ``(n,)``: mean over the map of ``lambda(sigma) (D - clean)^2``; about 1 for an untrained
+        model at every noise level.
+    """
+    weight = (sigma**2 + SIGMA_DATA**2) / (sigma * SIGMA_DATA) ** 2
+    denoised = denoiser(clean + sigma.view(-1, 1, 1, 1) * noise, sigma, conditions)
+    return weight * torch.mean((denoised - clean) ** 2, dim=(1, 2, 3))

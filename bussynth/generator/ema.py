@@ -1,0 +1,39 @@
+"""Exponential moving average of weights, the ones images are sampled with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["WeightAverage"]
+
+
+class WeightAverage:
+    """Moving average of a module's parameters with a warm-up.
+
+    Early weights are far from good, so the decay starts near zero and rises to its final value:
+    ``min(decay, (1 + step) / (10 + step))``.
+
+    Args:
+        module: Module to follow; its present parameters are the start.
+        decay: Final decay, in [0, 1).
+    """
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.weights = {k: v.detach().clone() for k, v in module.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Fold in the parameters after ``step`` (from 1) steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        names, current = zip(*module.named_parameters(), strict=True)
+        torch._foreach_lerp_([self.weights[k] for k in names], list(current), 1 - decay)
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Replace the average, e.g. with that of a checkpoint."""
+        for name, weight in self.weights.items():
+            weight.copy_(weights[name])

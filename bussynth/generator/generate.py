@@ -1,0 +1,231 @@
+"""From a model folder to a synthetic cohort, in pieces that survive a kill.
+
+The work is cut into chunks that are pure functions of (model, request, first row). Finished chunks
+wait in a hidden folder beside the output, named after the request; the same command finds them
+there and goes on. Conditions, noise and pixels of image i depend on the seed and on i alone, so
+chunks, batches and workers change nothing but the speed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import multiprocessing
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from bussynth import atomic
+from bussynth.cohort import Cohort, Row
+from bussynth.config import RunOptions
+from bussynth.errors import BussynthError, IntegrityError, UsageError
+from bussynth.generator.conditions import ConditionEncoder
+from bussynth.generator.config import GenerateConfig
+from bussynth.generator.generator import Generator, Sampler
+from bussynth.generator.seeds import derive_seed
+from bussynth.progress import SILENT, Progress
+
+__all__ = ["check_generate", "generate_cohort", "request_conditions"]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a chunk needs besides the model."""
+
+    config: GenerateConfig
+    folder: Path
+    batch_size: int | None
+
+    def chunk_path(self, index: int) -> Path:
+        return self.folder / f"chunk-{index:06d}.npy"
+
+    def rows(self, index: int) -> range:
+        size = self.config.chunk_size
+        return range(index * size, min((index + 1) * size, self.config.n))
+
+
+def request_conditions(model: Sampler, config: GenerateConfig, row: int) -> dict[str, Any]:
+    """Conditions asked for in image ``row``: the fixed ones, the others drawn from the prior."""
+    rng = np.random.default_rng(derive_seed("conditions", config.seed, row))
+    conditions = model.prior.draw(rng, config.conditions)
+    if conditions["lesion_box"] is not None:
+        conditions["lesion_box"] = tuple(round(float(v), 2) for v in conditions["lesion_box"])
+    return conditions
+
+
+def check_generate(
+    model: Sampler, out: Path | str, config: GenerateConfig, *, force: bool = False
+) -> None:
+    """Check a request without generating anything.
+
+    Args:
+        model: The generator.
+        out: Cohort folder to make.
+        config: What to generate.
+        force: Replace an earlier output of bussynth.
+
+    Raises:
+        UsageError: A condition the model does not know, or ``out`` is taken.
+    """
+    encoder = ConditionEncoder(model.vocabulary, model.image_size)
+    problems = [text.removeprefix("row 0: ") for text in encoder.problems([config.conditions])]
+    if problems:
+        raise UsageError("The model cannot be asked for these conditions.", problems)
+    atomic.check_output(Path(out), force=force)
+
+
+def generate_cohort(
+    model: Generator | Path | str | Sampler,
+    out: Path | str,
+    config: GenerateConfig | None = None,
+    *,
+    options: RunOptions | None = None,
+    progress: Progress = SILENT,
+    force: bool = False,
+) -> Cohort:
+    """Generate a synthetic cohort.
+
+    A run that was killed goes on when it is started again with the same arguments.
+
+    Args:
+        model: A model folder, or a generator. Several workers need a folder, which each of them
+            loads for itself.
+        out: Cohort folder to make.
+        config: What to generate.
+        options: Workers (each with one thread), device and batch size.
+        progress: Where to report.
+        force: Replace an earlier output of bussynth in ``out``.
+
+    Returns:
+        The cohort, of kind ``"synthetic"``, without patients and splits.
+
+    Raises:
+        UsageError: See :func:`check_generate`.
+        IntegrityError: The model folder is unfinished or damaged.
+    """
+    config, options, out = config or GenerateConfig(), options or RunOptions(), Path(out)
+    folder = Path(model) if isinstance(model, (str, Path)) else None
+    sampler: Sampler = (
+        Generator.load(model, options.device) if isinstance(model, (str, Path)) else model
+    )
+    if options.workers > 1 and folder is None:
+        raise UsageError("Several workers need the path of a model folder, not a loaded model.")
+    check_generate(sampler, out, config, force=force)
+    request = _Request(config, _staging(out, sampler.digest, config), options.batch_size)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    chunks = range(-(-config.n // config.chunk_size))
+    missing = [i for i in chunks if not request.chunk_path(i).exists()]
+    with progress.task("Generating", total=config.n) as task:
+        task.advance(config.n - sum(len(request.rows(i)) for i in missing))
+        for index in _completed(sampler, folder, request, missing, options):
+            task.advance(len(request.rows(index)))
+    cohort = Cohort.create(
+        out,
+        _rows(sampler, request, chunks),
+        kind="synthetic",
+        image_size=sampler.image_size,
+        vocabulary=sampler.vocabulary,
+        provenance={
+            "generator": sampler.digest,
+            "request": _science(config),
+            # Lets an audit notice that it compares with the patients of another cohort.
+            "trained_on": getattr(sampler, "trained_on", None),
+        },
+        force=force,
+    )
+    for leftover in request.folder.parent.glob(f".{out.name}.generating-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return cohort
+
+
+def _staging(out: Path, digest: str, config: GenerateConfig) -> Path:
+    key = hashlib.sha256(atomic.canonical_json([digest, config.to_dict()]).encode()).hexdigest()
+    # Not ".NAME.partial-": those are swept when another run of the same output succeeds.
+    return out.absolute().parent / f".{out.name}.generating-{key[:16]}"
+
+
+def _science(config: GenerateConfig) -> dict[str, Any]:
+    """The request without what changes no image."""
+    return {key: value for key, value in config.to_dict().items() if key != "chunk_size"}
+
+
+def _completed(
+    sampler: Sampler,
+    folder: Path | None,
+    request: _Request,
+    missing: Sequence[int],
+    options: RunOptions,
+) -> Iterator[int]:
+    """Make the missing chunks, here or in worker processes; yields their numbers as they end."""
+    workers = min(options.workers, len(missing))
+    if workers <= 1 or folder is None:
+        for index in missing:
+            _write_chunk(sampler, request, index)
+            yield index
+        return
+    # Forking a process in which torch runs threads may hang, hence "spawn".
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        futures = {pool.submit(_work, folder, options.device, request, i): i for i in missing}
+        try:
+            for future in as_completed(futures):
+                future.result()
+                yield futures[future]
+        except BrokenProcessPool as error:
+            raise BussynthError(
+                "A worker process died, perhaps for want of memory. Finished pieces are kept: "
+                "run the same command again, with fewer workers."
+            ) from error
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@lru_cache(maxsize=1)
+def _worker_model(folder: Path, device: str) -> Generator:
+    torch.set_num_threads(1)
+    return Generator.load(folder, device)
+
+
+def _work(folder: Path, device: str, request: _Request, index: int) -> None:
+    """Make a chunk in a worker process."""
+    _write_chunk(_worker_model(folder, device), request, index)
+
+
+def _write_chunk(sampler: Sampler, request: _Request, index: int) -> None:
+    config, rows = request.config, request.rows(index)
+    images = sampler.sample(
+        [request_conditions(sampler, config, row) for row in rows],
+        [derive_seed("noise", config.seed, row) for row in rows],
+        steps=config.steps,
+        guidance=config.guidance,
+        batch_size=request.batch_size,
+    )
+    stream = io.BytesIO()
+    np.save(stream, images, allow_pickle=False)
+    atomic.write_bytes(request.chunk_path(index), stream.getvalue())
+
+
+def _rows(sampler: Sampler, request: _Request, chunks: Iterable[int]) -> Iterator[Row]:
+    """Rows of the cohort, read back chunk by chunk."""
+    for index in chunks:
+        rows = request.rows(index)
+        images: npt.NDArray[np.uint8] = np.load(request.chunk_path(index), allow_pickle=False)
+        if images.shape != (len(rows), *sampler.image_size) or images.dtype != np.uint8:
+            raise IntegrityError(
+                f"{request.chunk_path(index)} is damaged; delete it and run the same command again."
+            )
+        for row, image in zip(rows, images, strict=True):
+            conditions = request_conditions(sampler, request.config, row)
+            box = conditions.pop("lesion_box")
+            yield Row.from_arrays(
+                id=f"synthetic-{row:08d}", image=image, conditions=conditions, lesion_box=box
+            )

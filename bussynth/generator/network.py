@@ -1,0 +1,160 @@
+"""The network: a stock diffusers UNet fed with embedded conditions.
+
+Nothing in diffusers is changed. The conditions are embedded here and handed to the UNet as ready
+class embeddings; the lesion box enters as one more input channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from bussynth.errors import IntegrityError
+from bussynth.generator.conditions import ConditionBatch
+from bussynth.generator.presets import Preset
+from bussynth.generator.transform import Haar
+
+__all__ = ["Architecture", "ConditionalUNet"]
+
+# The UNet's sinusoids have periods from 2*pi up, and ln(sigma)/4 spans [-1.6, 1.1]: without this
+# factor all noise levels would look alike.
+_TIME_SCALE = 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """Everything needed to build the network anew; stored with the weights.
+
+    Attributes:
+        image_size: Height and width in pixels.
+        factor: Reduction of the Haar transform.
+        channels: Channels by level.
+        layers: Residual layers a level.
+        attention: Self-attention by level.
+        values: Number of values of each condition column, columns in
+            alphabetical order.
+    """
+
+    image_size: tuple[int, int]
+    factor: int
+    channels: tuple[int, ...]
+    layers: int
+    attention: tuple[bool, ...]
+    values: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, preset: Preset, image_size: tuple[int, int], vocabulary: Mapping[str, Sequence[str]]
+    ) -> Architecture:
+        """Architecture of a preset for images and conditions of a cohort."""
+        return cls(
+            image_size=image_size,
+            factor=preset.factor,
+            channels=preset.channels,
+            layers=preset.layers,
+            attention=preset.attention,
+            values=tuple(len(vocabulary[column]) for column in sorted(vocabulary)),
+        )
+
+    @property
+    def latent_size(self) -> tuple[int, int]:
+        """Height and width of the maps the network works on."""
+        return self.image_size[0] // self.factor, self.image_size[1] // self.factor
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Architecture:
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            IntegrityError: Fields are missing, unknown or of the wrong kind.
+        """
+        try:
+            height, width = (int(v) for v in data["image_size"])
+            architecture = cls(
+                image_size=(height, width),
+                factor=int(data["factor"]),
+                channels=tuple(int(v) for v in data["channels"]),
+                layers=int(data["layers"]),
+                attention=tuple(bool(v) for v in data["attention"]),
+                values=tuple(int(v) for v in data["values"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError("The model's architecture cannot be read.") from error
+        if architecture.to_dict() != dict(data):
+            raise IntegrityError("The model's architecture has unknown fields.")
+        return architecture
+
+
+def _groups(channels: Sequence[int]) -> int:
+    """Largest number of normalisation groups, at most 16, that divides all widths."""
+    return next(g for g in (16, 8, 4, 2, 1) if all(c % g == 0 for c in channels))
+
+
+class ConditionalUNet(nn.Module):
+    """Raw network F of the EDM formulation, conditioned on words and a lesion box.
+
+    Args:
+        architecture: What to build.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        from diffusers import UNet2DModel  # slow to import
+
+        self.architecture = architecture
+        bands = Haar(architecture.factor).channels
+        channels, attention = architecture.channels, architecture.attention
+        width = 4 * channels[0]
+        self.columns = nn.ModuleList(nn.Embedding(n + 1, width) for n in architecture.values)
+        self.box_state = nn.Embedding(3, width)
+        self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, width))
+        self.unet = UNet2DModel(
+            in_channels=bands + 1,
+            out_channels=bands,
+            block_out_channels=channels,
+            layers_per_block=architecture.layers,
+            down_block_types=tuple("AttnDownBlock2D" if a else "DownBlock2D" for a in attention),
+            up_block_types=tuple(
+                "AttnUpBlock2D" if a else "UpBlock2D" for a in reversed(attention)
+            ),
+            add_attention=any(attention),
+            attention_head_dim=32,
+            norm_num_groups=_groups(channels),
+            norm_eps=1e-5,
+            class_embed_type="identity",
+            flip_sin_to_cos=True,
+            freq_shift=0,
+        )
+        # The untrained model then predicts the mean, and its loss is about 1 at every noise level.
+        nn.init.zeros_(self.unet.conv_out.weight)
+        nn.init.zeros_(self.unet.conv_out.bias)
+
+    def forward(self, x: Tensor, c_noise: Tensor, conditions: ConditionBatch) -> Tensor:
+        """Evaluate F.
+
+        Args:
+            x: ``(n, bands, h, w)``, scaled to unit variance.
+            c_noise: ``(n,)``, ln(sigma)/4.
+            conditions: Of the n rows.
+
+        Returns:
+            ``(n, bands, h, w)``.
+        """
+        embedded = self.box_state(conditions.box_state)
+        for j, column in enumerate(self.columns):
+            embedded = embedded + column(conditions.codes[:, j])
+        box = conditions.box_map(x.shape[-2], x.shape[-1], self.architecture.factor)
+        out = self.unet(
+            torch.cat((x, box.to(x.dtype)), dim=1),
+            c_noise * _TIME_SCALE,
+            class_labels=self.mix(embedded),
+        )
+        return cast(Tensor, out.sample)

@@ -1,0 +1,126 @@
+"""Few-step sampling: DPM-Solver++ 2M on the Karras grid, guidance for each row.
+
+Lu et al. 2022, arXiv:2211.01095, algorithm 2 (data prediction, multistep, order 2), in the
+sigma form of Karras et al. 2022. A free function of its arguments: no state survives a call.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bussynth.generator.conditions import ConditionBatch
+from bussynth.generator.diffusion import DenoiserLike
+
+__all__ = ["SIGMA_MAX", "SIGMA_MIN", "guided", "initial_noise", "karras_sigmas", "sample"]
+
+# Narrower than the 0.002 .. 80 of Karras et al.: training hardly ever sees levels above 40, and
+# noise of 0.01 is below one grey level. With few steps the second-order solver leaves too much
+# spread, which shows as grain: on Gaussian data 20 steps leave 5 % too much with the usual grid
+# (exponent 7), 2 % with this one.
+SIGMA_MIN = 0.01
+SIGMA_MAX = 40.0
+_RHO = 10.0
+
+
+def karras_sigmas(
+    steps: int, sigma_min: float = SIGMA_MIN, sigma_max: float = SIGMA_MAX, rho: float = _RHO
+) -> Tensor:
+    """Noise levels of a sampling run (Karras et al. 2022, equation 5).
+
+    Args:
+        steps: Number of levels, >= 1.
+        sigma_min: Last level before zero.
+        sigma_max: First level.
+        rho: How strongly the levels crowd towards ``sigma_min``.
+
+    Returns:
+        float64 ``(steps + 1,)``, falling, the last one 0.
+    """
+    ramp = torch.linspace(0, 1, steps, dtype=torch.float64)
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return torch.cat(((high + ramp * (low - high)) ** rho, torch.zeros(1, dtype=torch.float64)))
+
+
+def initial_noise(seeds: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+    """Standard normal noise, one random stream a seed, so it does not depend on the batch.
+
+    Args:
+        seeds: One seed an image, 0 .. 2**63 - 1.
+        shape: Shape of one map.
+
+    Returns:
+        float32 ``(len(seeds), *shape)``, made on the CPU so that every device starts alike.
+    """
+    noise = np.empty((len(seeds), *shape), dtype=np.float32)
+    for i, seed in enumerate(seeds):
+        # Not torch.Generator: on the CPU it uses the lower 32 bits of its seed only, so among a
+        # hundred thousand images some would start from the same noise and be the same image.
+        np.random.default_rng(seed).standard_normal(dtype=np.float32, out=noise[i])
+    return torch.from_numpy(noise)
+
+
+def guided(
+    denoiser: DenoiserLike, x: Tensor, sigma: Tensor, conditions: ConditionBatch, guidance: Tensor
+) -> Tensor:
+    """Denoise with classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
+
+    Args:
+        denoiser: The model D.
+        x: Noisy maps ``(n, c, h, w)``.
+        sigma: Noise levels ``(n,)``.
+        conditions: Of the n rows.
+        guidance: Scale of each row ``(n,)``; 1 is the conditional model itself, 0 the
+            unconditional one. Rows at 1 cost one network pass, others two.
+    """
+    denoised = denoiser(x, sigma, conditions)
+    rows = (guidance != 1).nonzero().squeeze(1)
+    if len(rows) == 0:
+        return denoised
+    free = denoiser(x[rows], sigma[rows], conditions[rows].null())
+    scale = guidance[rows].view(-1, 1, 1, 1)
+    denoised = denoised.clone()
+    denoised[rows] = free + scale * (denoised[rows] - free)
+    return denoised
+
+
+def sample(
+    denoiser: DenoiserLike,
+    noise: Tensor,
+    conditions: ConditionBatch,
+    guidance: Tensor,
+    steps: int = 20,
+) -> Tensor:
+    """Solve the probability-flow ODE from noise to clean maps.
+
+    Args:
+        denoiser: The model D.
+        noise: Standard normal ``(n, c, h, w)``.
+        conditions: Of the n rows.
+        guidance: Scale of each row ``(n,)``.
+        steps: Number of solver steps; the last one, to noise level 0, is of first order.
+
+    Returns:
+        Clean maps ``(n, c, h, w)``.
+    """
+    sigmas: list[float] = karras_sigmas(steps).tolist()
+    x = noise * sigmas[0]
+    previous: Tensor | None = None
+    for i, sigma in enumerate(sigmas[:-1]):
+        denoised = guided(denoiser, x, x.new_full((len(x),), sigma), conditions, guidance)
+        following = sigmas[i + 1]
+        if following == 0:
+            return denoised
+        direction = denoised
+        if previous is not None:
+            # Log steps in lambda = -ln sigma: `ratio` is the last one over the present one.
+            last = math.log(sigmas[i - 1] / sigma)
+            ratio = last / math.log(sigma / following)
+            direction = denoised + (denoised - previous) / (2 * ratio)
+        x = (following / sigma) * x + (1 - following / sigma) * direction
+        previous = denoised
+    return x

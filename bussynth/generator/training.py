@@ -1,0 +1,226 @@
+"""Training of the generator: resumable, every step a function of (seed, step).
+
+A run that is stopped, killed or interrupted goes on when the same command is given again, and
+ends in the weights an uninterrupted run gives (on the same machine; a run limited by minutes
+also depends on the clock).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from bussynth.errors import UsageError
+from bussynth.generator.checkpoint import LossLog, Position, restore, store
+from bussynth.generator.config import TrainConfig
+from bussynth.generator.dataset import BatchOrder, TrainingSet
+from bussynth.generator.device import autocast
+from bussynth.generator.diffusion import Denoiser, edm_loss, train_sigma
+from bussynth.generator.ema import WeightAverage
+from bussynth.generator.network import Architecture, ConditionalUNet
+from bussynth.generator.seeds import derive_seed
+from bussynth.generator.transform import Haar
+from bussynth.progress import SILENT, Progress
+
+__all__ = ["Schedule", "TrainedWeights", "build_denoiser", "fit"]
+
+_LOG_STEPS = 50
+# Karras et al. 2022 and most pixel diffusion trainings use a shorter second-moment memory than
+# the default, which suits runs of a few thousand steps.
+_BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When a training ends and how its learning rate moves.
+
+    Attributes:
+        steps: Steps to take, or None.
+        minutes: Minutes to train, or None; at least one of the two is given.
+        warmup_steps: Steps of linear rise.
+        cosine: Whether the rate then falls to 1 % along a half cosine.
+    """
+
+    steps: int | None
+    minutes: float | None
+    warmup_steps: int
+    cosine: bool
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Schedule:
+        """Schedule of a resolved configuration."""
+        return cls(config.steps, config.minutes, config.warmup_steps, config.schedule == "cosine")
+
+    def progress(self, position: Position) -> float:
+        """Share of the training behind ``position``, in [0, 1]."""
+        by_steps = position.step / self.steps if self.steps else 0.0
+        by_time = position.seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_steps, by_time))
+
+    def rate(self, position: Position) -> float:
+        """Factor on the peak learning rate for the step after ``position``."""
+        warm = min(1.0, (position.step + 1) / (self.warmup_steps + 1))
+        fall = 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * self.progress(position)))
+        return warm * (fall if self.cosine else 1.0)
+
+
+@dataclass(frozen=True)
+class TrainedWeights:
+    """Outcome of :func:`fit`.
+
+    Attributes:
+        weights: Averaged weights by name.
+        position: Steps and seconds.
+        loss: Mean training loss of the last logged stretch.
+    """
+
+    weights: Mapping[str, Tensor]
+    position: Position
+    loss: float
+
+
+def build_denoiser(architecture: Architecture, seed: int | None = None) -> Denoiser:
+    """Make the network.
+
+    Args:
+        architecture: What to build.
+        seed: Seed of the initial weights; the global random state is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0 if seed is None else derive_seed("weights", seed))
+        denoiser = Denoiser(ConditionalUNet(architecture))
+    # Convolutions run up to twice as fast in this memory layout, on CPUs and on GPUs.
+    return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+class _Run:
+    """One training process: the objects a step needs."""
+
+    def __init__(
+        self,
+        data: TrainingSet,
+        transform: Haar,
+        denoiser: Denoiser,
+        config: TrainConfig,
+        device: torch.device,
+    ) -> None:
+        self.transform = transform
+        self.data, self.denoiser, self.config, self.device = data, denoiser, config, device
+        self.schedule = Schedule.of(config)
+        self.batch_size = config.batch_size or 1
+        self.peak = config.learning_rate or 0.0
+        self.order = BatchOrder(len(data), self.batch_size, config.seed)
+        self.average = WeightAverage(denoiser, config.ema_decay or 0.0)
+        self.parameters = list(denoiser.parameters())
+        self.optimizer = torch.optim.AdamW(
+            self.parameters, lr=self.peak, betas=_BETAS, weight_decay=config.weight_decay
+        )
+
+    def step(self, position: Position) -> Tensor:
+        """Take one step; returns the detached loss."""
+        config, step = self.config, position.step
+        generator = torch.Generator().manual_seed(derive_seed("step", config.seed, step))
+        rows = self.order.rows(step)
+        pixels = torch.from_numpy(self.data.images[rows.numpy()])
+        conditions = self.data.encoded[rows]
+        n = len(rows)
+        flip = torch.rand(n, generator=generator) < (0.5 if config.flip else 0.0)
+        pixels = torch.where(flip.view(-1, 1, 1), pixels.flip(-1), pixels)
+        uniform = torch.rand((n, conditions.codes.shape[1] + 2), generator=generator)
+        conditions = conditions.mirrored(flip, pixels.shape[-1]).hidden(
+            uniform, config.condition_dropout, config.joint_dropout
+        )
+        clean = self.transform.encode(pixels)
+        # All noise is drawn on the CPU, so a GPU trains on the same noise as a CPU does.
+        noise = torch.randn(clean.shape, generator=generator)
+        sigma = train_sigma(torch.randn(n, generator=generator))
+        with autocast(self.device):
+            loss = edm_loss(
+                self.denoiser,
+                self._place(clean),
+                self._place(noise),
+                sigma.to(self.device),
+                conditions.to(self.device),
+            ).mean()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.peak * self.schedule.rate(position)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
+        self.optimizer.step()
+        self.average.update(self.denoiser, step + 1)
+        return loss.detach()
+
+    def _place(self, maps: Tensor) -> Tensor:
+        return maps.to(self.device, memory_format=torch.channels_last)
+
+    def checkpoint_due(self, position: Position, last: Position) -> bool:
+        """Whether the time or steps between checkpoints have passed since ``last``."""
+        if self.config.checkpoint_steps is not None:
+            return position.step - last.step >= self.config.checkpoint_steps
+        return position.seconds - last.seconds >= 60 * self.config.checkpoint_minutes
+
+
+def fit(
+    data: TrainingSet,
+    architecture: Architecture,
+    config: TrainConfig,
+    folder: Path,
+    device: torch.device,
+    progress: Progress = SILENT,
+) -> TrainedWeights:
+    """Train, or go on training, until the schedule ends.
+
+    Args:
+        data: Images and conditions.
+        architecture: The network.
+        config: Resolved: batch size, learning rate and EMA decay are not None.
+        folder: Where the checkpoint and the loss log lie.
+        device: Where to train.
+        progress: Where to report; gets loss and images a second.
+    """
+    denoiser = build_denoiser(architecture, config.seed).to(device).train()
+    run = _Run(data, Haar(architecture.factor), denoiser, config, device)
+    position = saved = restore(folder, denoiser, run.average, run.optimizer)
+    log = LossLog(folder, position.step)
+    total = None if config.steps is None else config.steps * run.batch_size
+    losses: list[Tensor] = []
+    with progress.task("Training", total=total) as task:
+        task.advance(position.step * run.batch_size)
+        start, offset = time.monotonic(), position.seconds
+        logged = position
+        while run.schedule.progress(position) < 1:
+            losses.append(run.step(position))
+            position = Position(position.step + 1, offset + time.monotonic() - start)
+            done = run.schedule.progress(position) >= 1
+            if done or position.step % _LOG_STEPS == 0:
+                mean = torch.stack(losses).mean().item()
+                if not math.isfinite(mean):
+                    raise UsageError(
+                        f"The loss is no longer a number at step {position.step}; train again "
+                        "with a smaller learning_rate."
+                    )
+                pace = len(losses) * run.batch_size / max(position.seconds - logged.seconds, 1e-9)
+                log.write(
+                    {
+                        "step": position.step,
+                        "loss": round(mean, 6),
+                        "rate": run.peak * run.schedule.rate(position),
+                        "seconds": round(position.seconds, 1),
+                        "images_per_second": round(pace, 2),
+                    }
+                )
+                losses, logged = [], position
+                task.advance(run.batch_size, loss=f"{mean:.4f}", speed=f"{pace:.1f} images/s")
+            else:
+                task.advance(run.batch_size)
+            if done or run.checkpoint_due(position, saved):
+                store(folder, denoiser, run.average, run.optimizer, position)
+                saved = position
+    return TrainedWeights(run.average.weights, position, log.last)

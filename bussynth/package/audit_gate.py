@@ -1,0 +1,185 @@
+"""The gate: no package without a privacy audit of exactly these images that did not fail.
+
+Of the audit report only the verdict, its reasons and the part named ``aggregate`` leave
+the hospital; digests of patients' cohorts, per-image distances and pictures stay.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bussynth.errors import AuditGateError, IntegrityError
+from bussynth.package.manifest import VERDICTS
+from bussynth.package.names import shown, text_problem
+from bussynth.package.strict_json import strict_json
+
+__all__ = ["AUDIT_SCHEMA", "AuditReport", "check_gate", "read_audit"]
+
+AUDIT_SCHEMA = "bussynth-audit/1"
+PACKAGED_SCHEMA = "bussynth-package-audit/1"
+_MAX_BYTES = 64 * 2**20
+_MAX_DEPTH = 32
+_RERUN = "run `bussynth audit` on this cohort"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditReport:
+    """What the gate needs of an audit report.
+
+    Attributes:
+        verdict: ``"FAIL"``, ``"INCONCLUSIVE"`` or ``"NO EVIDENCE ABOVE FLOOR"``.
+        reasons: Why, in plain words.
+        aggregate: The figures that may leave the hospital.
+        cohort_digest: Digest of the audited synthetic cohort.
+        cohort_images: Number of audited images.
+    """
+
+    verdict: str
+    reasons: tuple[str, ...]
+    aggregate: dict[str, Any]
+    cohort_digest: str
+    cohort_images: int
+
+    def to_package(self) -> dict[str, Any]:
+        """Return what goes into the package as ``reports/audit.json``, and nothing else."""
+        return {
+            "schema": PACKAGED_SCHEMA,
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "aggregate": self.aggregate,
+        }
+
+
+def read_audit(folder: Path) -> AuditReport:
+    """Read and check ``report.json`` of an audit folder.
+
+    If ``report.sha256`` lies beside it, the report must have the digest written there.
+
+    Args:
+        folder: What ``bussynth audit`` wrote.
+
+    Raises:
+        AuditGateError: The report is missing, was edited, or is none that this version knows.
+    """
+    file = folder / "report.json"
+    seal = folder / "report.sha256"
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(_MAX_BYTES + 1)
+        sealed = seal.read_text(encoding="ascii").split() if seal.exists() else None
+    except FileNotFoundError as error:
+        raise AuditGateError(
+            f"There is no audit in {folder}: report.json is missing; {_RERUN}."
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise AuditGateError(f"The audit in {folder} cannot be read; {_RERUN}.") from error
+    if sealed is not None and sealed[:1] != [hashlib.sha256(data).hexdigest()]:
+        raise AuditGateError(
+            f"{file} was changed after the audit: it does not match report.sha256; {_RERUN}."
+        )
+    try:
+        report = strict_json(data, what=str(file), max_bytes=_MAX_BYTES, max_depth=_MAX_DEPTH)
+    except IntegrityError as error:
+        raise AuditGateError(f"{error.message} Repair: {_RERUN}.") from error
+    return _parse(report, file)
+
+
+def check_gate(
+    report: AuditReport, *, cohort_digest: str, images: int, accept_inconclusive: bool
+) -> None:
+    """Refuse to release what the audit does not cover or does not clear.
+
+    Args:
+        report: The audit.
+        cohort_digest: Digest of the cohort to be released.
+        images: Number of its images.
+        accept_inconclusive: Whether a person has decided to release after an inconclusive
+            audit; the package will say so.
+
+    Raises:
+        AuditGateError: The audit is of other images, failed, or is inconclusive and that was
+            not accepted.
+    """
+    if report.cohort_digest != cohort_digest or report.cohort_images != images:
+        raise AuditGateError(f"The audit is of another cohort than the one to export; {_RERUN}.")
+    if report.verdict == "FAIL":
+        raise AuditGateError(
+            "The privacy audit failed, so the cohort is not exported. Read the report, change "
+            "how the generator is trained, generate anew and audit again.",
+            report.reasons,
+        )
+    if report.verdict == "INCONCLUSIVE" and not accept_inconclusive:
+        raise AuditGateError(
+            "The privacy audit is inconclusive: it cannot tell whether the images reveal "
+            "patients. Enlarge the audit, or accept this with --accept-inconclusive; the "
+            "package will then say so.",
+            report.reasons,
+        )
+
+
+def _parse(report: Any, file: Path) -> AuditReport:
+    if not isinstance(report, dict) or report.get("schema") != AUDIT_SCHEMA:
+        found = shown(report.get("schema")) if isinstance(report, dict) else "none"
+        raise AuditGateError(
+            f"{file} has the schema {found}, this version knows {AUDIT_SCHEMA!r}; {_RERUN}."
+        )
+    problems = []
+    verdict, reasons, aggregate = (report.get(key) for key in ("verdict", "reasons", "aggregate"))
+    if verdict not in VERDICTS:
+        problems.append(f"verdict: is none of {', '.join(VERDICTS)}")
+    if not isinstance(reasons, list) or len(reasons) > 100:
+        problems.append("reasons: expected a list of at most 100 lines")
+        reasons = []
+    problems += [
+        problem
+        for line in reasons
+        if (problem := text_problem(line, what="reasons", max_length=1000))
+    ]
+    if not isinstance(aggregate, dict):
+        problems.append("aggregate: is missing")
+        aggregate = {}
+    inputs = report.get("inputs")
+    inputs = inputs if isinstance(inputs, dict) else {}
+    synthetic = inputs.get("synthetic")
+    synthetic = synthetic if isinstance(synthetic, dict) else {}
+    if not isinstance(synthetic.get("digest"), str) or not isinstance(synthetic.get("images"), int):
+        problems.append("inputs.synthetic: needs digest and images")
+    problems += _leaks(aggregate, {key: inputs[key] for key in inputs if key != "synthetic"})
+    if problems:
+        raise AuditGateError(f"{file} is not a report this version can use; {_RERUN}.", problems)
+    return AuditReport(
+        verdict=str(verdict),
+        reasons=tuple(reasons),
+        aggregate=aggregate,
+        cohort_digest=synthetic["digest"],
+        cohort_images=synthetic["images"],
+    )
+
+
+def _leaks(aggregate: dict[str, Any], private: dict[str, Any]) -> list[str]:
+    """Find in the part that leaves what must stay: texts of the private inputs, bad texts."""
+    secrets = {text for text in _texts(private) if len(text) >= 8}
+    problems = set()
+    for text in _texts(aggregate):
+        if any(secret in text for secret in secrets):
+            problems.add("aggregate: repeats a digest or a name of a patients' cohort")
+        problem = text_problem(text, what="aggregate", max_length=1000) if text else None
+        if problem is not None:
+            problems.add(problem)
+    return sorted(problems)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)

@@ -1,0 +1,346 @@
+"""Export: from an audited synthetic cohort to a signed package.
+
+The package is built anew, column by column and pixel by pixel, from what is allowed to
+leave; what the cohort holds beside that (provenance, ids, metadata of images, further
+columns) has no way in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bussynth import __version__, atomic
+from bussynth.cohort.cohort import Cohort
+from bussynth.cohort.row import Row
+from bussynth.cohort.schema import Shard, build_manifest
+from bussynth.cohort.store import Tally, file_sha256, write_shards
+from bussynth.errors import DataError, UsageError
+from bussynth.images import decode_image, encode_png
+from bussynth.package.audit_gate import AuditReport, check_gate, read_audit
+from bussynth.package.card import license_text, render_card
+from bussynth.package.croissant import croissant_metadata
+from bussynth.package.export_config import ExportConfig
+from bussynth.package.info import PackageInfo
+from bussynth.package.keys import PublicKey, load_private_key
+from bussynth.package.manifest import CLAIM, ENVELOPE, FileEntry, Manifest
+from bussynth.package.marking import mark_png
+from bussynth.package.signature import sign_payload
+from bussynth.package.verify import verify_package
+from bussynth.progress import SILENT, Progress
+
+__all__ = ["ExportPlan", "check_export", "export_package"]
+
+_MAX_SHARD_BYTES = 256 * 2**20
+_MAX_SHARD_ROWS = 65_536
+# A PNG of noise is as large as its pixels; chunk framing, the mark and the other columns
+# add no more than this to a row.
+_ROW_OVERHEAD = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportPlan:
+    """An export of which everything has been checked but the images themselves.
+
+    Attributes:
+        cohort: The synthetic cohort.
+        report: Its audit, which lets it pass.
+        config: What to call it.
+        key_id: Id of the signing key.
+        out: The folder to make.
+        created_at: UTC time for the manifest.
+    """
+
+    cohort: Cohort
+    report: AuditReport
+    config: ExportConfig
+    key_id: str
+    out: Path
+    created_at: str
+
+    @property
+    def rows_per_shard(self) -> int:
+        """Rows a shard, such that no shard exceeds 256 MiB whatever the images hold."""
+        height, width = self.cohort.image_size
+        planes = 2 if self.cohort.has_masks else 1
+        row = planes * (height * (width + 16) + _ROW_OVERHEAD)
+        return max(1, min(_MAX_SHARD_ROWS, _MAX_SHARD_BYTES // row))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for ``--dry-run --json``."""
+        return {
+            "cohort": str(self.cohort.path),
+            "images": len(self.cohort),
+            "verdict": self.report.verdict,
+            "key_id": self.key_id,
+            "out": str(self.out),
+            "config": self.config.to_dict(),
+        }
+
+
+def check_export(
+    synthetic: str | os.PathLike[str],
+    audit: str | os.PathLike[str],
+    key: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    config: ExportConfig,
+    force: bool = False,
+    passphrase: str | None = None,
+) -> ExportPlan:
+    """Check everything an export needs, except reading the images.
+
+    Args:
+        synthetic: See :func:`export_package`.
+        audit: See :func:`export_package`.
+        key: See :func:`export_package`.
+        out: See :func:`export_package`.
+        config: See :func:`export_package`.
+        force: See :func:`export_package`.
+        passphrase: See :func:`export_package`.
+
+    Raises:
+        UsageError: The key or the output place is wrong.
+        DataError: The cohort is not synthetic or cannot be read.
+        AuditGateError: The audit forbids the export.
+    """
+    plan, _ = _prepare(
+        Path(synthetic), Path(audit), Path(key), Path(out), config, force, passphrase
+    )
+    return plan
+
+
+def export_package(
+    synthetic: str | os.PathLike[str],
+    audit: str | os.PathLike[str],
+    key: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    config: ExportConfig,
+    force: bool = False,
+    passphrase: str | None = None,
+    progress: Progress = SILENT,
+) -> PackageInfo:
+    """Write a synthetic cohort that passed its privacy audit as a signed package.
+
+    Args:
+        synthetic: Folder of the synthetic cohort.
+        audit: Folder that ``bussynth audit`` wrote for exactly this cohort.
+        key: Private key of the publisher, made by ``bussynth keygen``.
+        out: Folder to make; it appears whole or not at all.
+        config: Name, version, licence and description.
+        force: Replace an earlier output of bussynth.
+        passphrase: Of the private key, if it is encrypted.
+        progress: Where to report images done.
+
+    Returns:
+        The package, verified with the public half of ``key``.
+
+    Raises:
+        UsageError: The key or the output place is wrong.
+        DataError: The cohort is not synthetic, or holds what no synthetic cohort may hold.
+        AuditGateError: The audit is missing, of another cohort, failed, or is inconclusive
+            and that was not accepted.
+        IntegrityError: The cohort was changed since it was written.
+    """
+    plan, private = _prepare(
+        Path(synthetic), Path(audit), Path(key), Path(out), config, force, passphrase
+    )
+    plan.cohort.verify()
+    with atomic.new_directory(plan.out, force=force) as staging:
+        manifest = _write(plan, staging, progress)
+        envelope = sign_payload(manifest.to_statement(), private)
+        # Last, so that a folder without it is never taken for a package.
+        (staging / ENVELOPE).write_bytes(envelope)
+        public = PublicKey(private.public_key().public_bytes_raw())
+        info = verify_package(staging, public)
+    return replace(info, path=plan.out)
+
+
+def _prepare(
+    synthetic: Path,
+    audit: Path,
+    key: Path,
+    out: Path,
+    config: ExportConfig,
+    force: bool,
+    passphrase: str | None,
+) -> tuple[ExportPlan, Ed25519PrivateKey]:
+    private = load_private_key(key, passphrase=passphrase)
+    atomic.check_output(out, force=force)
+    config = replace(config, name=config.name or out.absolute().name)
+    inside = out.absolute().resolve()
+    for source, what in ((synthetic, "cohort"), (audit, "audit")):
+        resolved = source.resolve()
+        if inside == resolved or inside in resolved.parents or resolved in inside.parents:
+            raise UsageError(f"{out} overlaps the folder of the {what}; choose another place.")
+    cohort = Cohort.open(synthetic)
+    if cohort.kind != "synthetic":
+        raise DataError(
+            f"{synthetic} is a {cohort.kind} cohort; only synthetic cohorts are exported. "
+            "Make one with `bussynth generate`."
+        )
+    if cohort.split_record is not None or set(cohort.counts) & {"patients", "splits"}:
+        raise DataError(f"{synthetic} counts patients or splits; it is no synthetic cohort.")
+    report = read_audit(audit)
+    check_gate(
+        report,
+        cohort_digest=cohort.digest,
+        images=len(cohort),
+        accept_inconclusive=config.accept_inconclusive,
+    )
+    plan = ExportPlan(
+        cohort=cohort,
+        report=report,
+        config=config,
+        key_id=PublicKey(private.public_key().public_bytes_raw()).key_id,
+        out=out,
+        created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    return plan, private
+
+
+def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
+    """Write every file but the envelope and return the manifest that lists them."""
+    cohort, config, report = plan.cohort, plan.config, plan.report
+    tallies: dict[str, Counter[str]] = {column: Counter() for column in cohort.vocabulary}
+    boxes = 0
+
+    def counted() -> Iterator[Row]:
+        nonlocal boxes
+        with progress.task("Exporting", len(cohort)) as task:
+            for number, source in enumerate(cohort):
+                row = _rebuilt(source, number, cohort)
+                boxes += row.lesion_box is not None
+                for column, value in row.conditions.items():
+                    tallies[column][value or "unknown"] += 1
+                yield row
+                task.advance()
+
+    shards, tally = write_shards(
+        staging,
+        counted(),
+        folder="data",
+        vocabulary=cohort.vocabulary,
+        image_size=cohort.image_size,
+        patients=False,
+        masks=cohort.has_masks,
+        rows_per_shard=plan.rows_per_shard,
+    )
+    _write_cohort(plan, staging, _renamed(staging, shards), tally)
+    publisher = config.publisher or f"the holder of key {plan.key_id[:16]}"
+    height, width = cohort.image_size
+    facts: dict[str, Any] = {
+        "name": config.name or "",
+        "version": config.version,
+        "license": config.license,
+        "description": config.description,
+        "url": config.url,
+        "publisher": publisher,
+        "created_at": plan.created_at,
+        "tool_version": __version__,
+        "images": tally.images,
+        "height": height,
+        "width": width,
+        "conditions": {key: dict(sorted(words.items())) for key, words in tallies.items()},
+        "boxes": f"for {boxes} of {tally.images} images",
+        "masks": "yes" if cohort.has_masks else "no",
+        "verdict": report.verdict,
+        "reasons": report.reasons,
+        "aggregate": report.aggregate,
+        "accepted_inconclusive": report.verdict == "INCONCLUSIVE",
+        "key_id": plan.key_id,
+    }
+    (staging / "reports").mkdir()
+    _write_json(staging / "reports" / "audit.json", report.to_package())
+    _write_text(staging / "LICENSE.txt", license_text(config.license, publisher))
+    _write_text(staging / "README.md", render_card(facts))
+    papers = croissant_metadata(facts, _entries(staging), masks=cohort.has_masks)
+    _write_json(staging / "croissant.json", papers)
+    files = _entries(staging)
+    return Manifest(
+        name=config.name or "",
+        version=config.version,
+        license=config.license,
+        description=config.description,
+        created_at=plan.created_at,
+        tool_version=__version__,
+        images=tally.images,
+        conditions=facts["conditions"],
+        claim=CLAIM,
+        verdict=report.verdict,
+        reasons=report.reasons,
+        accepted_inconclusive=facts["accepted_inconclusive"],
+        audit_sha256=files["reports/audit.json"].sha256,
+        files=files,
+    )
+
+
+def _rebuilt(source: Row, number: int, cohort: Cohort) -> Row:
+    """Make a row from what is allowed to leave: pixels, known conditions, box and mask."""
+    if source.patient is not None or source.split is not None:
+        raise DataError(f"Row {number + 1} has a patient or a split; the cohort is not synthetic.")
+    height, width = cohort.image_size
+    what, limit = f"image {number + 1} of {len(cohort)}", height * width
+    png = mark_png(encode_png(decode_image(source.png, what=what, max_pixels=limit)))
+    mask = None
+    if cohort.has_masks and source.mask_png is not None:
+        pixels = decode_image(source.mask_png, what=f"mask of {what}", max_pixels=limit)
+        mask = mark_png(encode_png(pixels))
+    return Row(
+        id=f"s{number:07d}",
+        png=png,
+        conditions={column: source.conditions.get(column) for column in cohort.vocabulary},
+        lesion_box=source.lesion_box,
+        mask_png=mask,
+    )
+
+
+def _renamed(staging: Path, shards: list[Shard]) -> list[Shard]:
+    """Name the shards as dataset hubs expect it: split, number and how many there are."""
+    renamed = []
+    for number, shard in enumerate(shards):
+        path = f"data/train-{number:05d}-of-{len(shards):05d}.parquet"
+        (staging / shard.path).rename(staging / path)
+        renamed.append(replace(shard, path=path))
+    return renamed
+
+
+def _write_cohort(plan: ExportPlan, staging: Path, shards: list[Shard], tally: Tally) -> None:
+    """Write ``cohort.json``, so that every verb takes the package for the cohort it is."""
+    cohort = plan.cohort
+    manifest = build_manifest(
+        kind="synthetic",
+        image_size=cohort.image_size,
+        vocabulary=cohort.vocabulary,
+        masks=cohort.has_masks,
+        counts=tally.to_dict(),
+        shards=shards,
+        split=None,
+        provenance={"bussynth": __version__, "package": plan.config.name},
+    )
+    _write_json(staging / "cohort.json", manifest)
+
+
+def _entries(staging: Path) -> dict[str, FileEntry]:
+    return {
+        file.relative_to(staging).as_posix(): FileEntry(file_sha256(file), file.stat().st_size)
+        for file in sorted(staging.rglob("*"))
+        if file.is_file()
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    _write_text(path, atomic.canonical_json(value, indent=2) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    # The staging folder is synced as a whole, so a plain write is enough here.
+    path.write_bytes(text.encode())

@@ -1,0 +1,105 @@
+"""What a package says of itself, and how far that has been checked."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bussynth.package.manifest import FORMAT, Manifest
+
+__all__ = ["PackageInfo", "PackageWarning", "warn_of"]
+
+UNCHECKED = (
+    "SIGNATURE NOT CHECKED: anybody can have written this. "
+    "Run `bussynth verify` with the public key of the publisher before you use the package."
+)
+
+
+class PackageWarning(UserWarning):
+    """Something about a package that its user must know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackageInfo:
+    """The manifest of a package and the state of its verification.
+
+    Attributes:
+        path: The folder.
+        manifest: What the package says of itself.
+        verified: True if a trusted key signed the manifest and every file matched it.
+        signers: Ids of the trusted keys that signed; of the claimed keys if not verified.
+    """
+
+    path: Path
+    manifest: Manifest
+    verified: bool
+    signers: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Name of the package."""
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """Version of the package."""
+        return self.manifest.version
+
+    @property
+    def images(self) -> int:
+        """Number of images."""
+        return self.manifest.images
+
+    @property
+    def license(self) -> str:
+        """SPDX identifier of the licence."""
+        return self.manifest.license
+
+    @property
+    def verdict(self) -> str:
+        """Verdict of the privacy audit."""
+        return self.manifest.verdict
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user must be told before anything else."""
+        found = [] if self.verified else [UNCHECKED]
+        if self.manifest.verdict == "INCONCLUSIVE":
+            found.append(
+                "The privacy audit of this package was INCONCLUSIVE: it could not show that the "
+                "images reveal nothing of the patients. The publisher released it nevertheless."
+            )
+        return tuple(found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON output; files are summed up."""
+        manifest = self.manifest
+        return {
+            "path": str(self.path),
+            "format": FORMAT,
+            "name": manifest.name,
+            "version": manifest.version,
+            "license": manifest.license,
+            "description": manifest.description,
+            "created_at": manifest.created_at,
+            "tool_version": manifest.tool_version,
+            "images": manifest.images,
+            "conditions": {key: dict(words) for key, words in manifest.conditions.items()},
+            "claim": manifest.claim,
+            "verdict": manifest.verdict,
+            "reasons": list(manifest.reasons),
+            "accepted_inconclusive": manifest.accepted_inconclusive,
+            "files": len(manifest.files),
+            "total_bytes": manifest.total_bytes,
+            "verified": self.verified,
+            "signers": list(self.signers),
+            "warnings": list(self.warnings),
+        }
+
+
+def warn_of(info: PackageInfo, *, stacklevel: int = 3) -> None:
+    """Issue :class:`PackageWarning` for each warning of ``info``."""
+    for text in info.warnings:
+        warnings.warn(text, PackageWarning, stacklevel=stacklevel)

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bussynth.auditing.sources import open_source
+from bussynth.cohort import Cohort
+from bussynth.errors import DataError
+from bussynth.images import encode_png
+from bussynth.progress import Task
+
+Worlds = dict[str, Callable[..., Any]]
+
+
+def test_folder_is_read_in_the_order_of_names(worlds: Worlds, tmp_path: Path) -> None:
+    images = worlds["images"](4, 1)
+    folder = worlds["folder"](tmp_path / "a", images[:3], "x")
+    (folder / "sub").mkdir()
+    (folder / "sub" / "y.PNG").write_bytes(encode_png(images[3]))
+    (folder / "notes.txt").write_text("no image")
+    (folder / "link.png").symlink_to(folder / "x000.png")
+    source = open_source(folder, "train")
+    assert (len(source), source.kind, dict(source.sizes)) == (4, "folder", {(16, 16): 4})
+    assert source.notes == ("train: 2 files of other types were not read",)
+    loaded = source.load((16, 16), Task())
+    # "sub/y.PNG" sorts before "x000.png".
+    assert np.array_equal(loaded, images[[3, 0, 1, 2]])
+
+
+def test_folder_digest_is_of_content_not_of_names(worlds: Worlds, tmp_path: Path) -> None:
+    images = worlds["images"](3, 1)
+    first = open_source(worlds["folder"](tmp_path / "a", images, "x"), "train").digest()
+    renamed = open_source(worlds["folder"](tmp_path / "b", images[::-1], "y"), "train").digest()
+    changed = images.copy()
+    changed[0, 0, 0] ^= 1
+    other = open_source(worlds["folder"](tmp_path / "c", changed, "x"), "train").digest()
+    assert first == renamed != other
+    assert first.startswith("sha256:")
+
+
+def test_other_sizes_are_letterboxed(worlds: Worlds, tmp_path: Path) -> None:
+    folder = worlds["folder"](tmp_path / "a", worlds["images"](1, 1))
+    (folder / "z.png").write_bytes(encode_png(np.full((8, 32), 200, np.uint8)))
+    loaded = open_source(folder, "train").load((16, 16), Task())
+    assert loaded.shape == (2, 16, 16)
+    assert (loaded[1, 6:10] == 200).all()
+    assert not loaded[1, :6].any()
+
+
+def test_damaged_images_are_all_listed_by_number(worlds: Worlds, tmp_path: Path) -> None:
+    folder = worlds["folder"](tmp_path / "a", worlds["images"](2, 1))
+    (folder / "DOE_JANE_zz.png").write_bytes(b"")
+    (folder / "DOE_JANE_zzz.jpg").write_bytes(b"text")
+    with pytest.raises(DataError) as caught:
+        open_source(folder, "train")
+    assert len(caught.value.problems) == 2
+    assert "image 3 of 4 of train" in str(caught.value)
+    assert "DOE" not in str(caught.value)
+
+
+def test_pixels_damaged_behind_a_sound_header(worlds: Worlds, tmp_path: Path) -> None:
+    folder = worlds["folder"](tmp_path / "a", worlds["images"](2, 1))
+    file = folder / "DOE_JANE_001.png"
+    file.write_bytes(file.read_bytes()[:60])
+    source = open_source(folder, "train")
+    with pytest.raises(DataError, match="image 2 of 2") as caught:
+        source.load((16, 16), Task())
+    assert "DOE" not in str(caught.value)
+
+
+def test_nothing_to_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="neither a cohort nor a folder"):
+        open_source(tmp_path / "absent", "train")
+    with pytest.raises(DataError, match="holds no PNG"):
+        open_source(tmp_path, "train")
+    for wrong in (np.zeros((0, 8, 8), np.uint8), np.zeros((1, 8, 8)), np.zeros((8, 8), np.uint8)):
+        with pytest.raises(DataError, match="uint8 array"):
+            open_source(wrong, "train")
+
+
+def test_cohort_gives_the_rows_of_its_role(real: Cohort, synthetic: Cohort) -> None:
+    splits = real.counts["splits"]
+    for role in ("train", "control"):
+        assert len(open_source(real.path, role)) == splits[role]
+    with pytest.raises(DataError, match="swapped"):
+        open_source(real, "synthetic")
+    with pytest.raises(DataError, match="swapped"):
+        open_source(synthetic, "train")
+
+
+def test_cohort_shards_are_compared_with_their_digest(worlds: Worlds, tmp_path: Path) -> None:
+    cohort = worlds["synthetic"](tmp_path / "s", worlds["images"](3, 1))
+    shard = tmp_path / "s" / cohort.shards[0].path
+    shard.write_bytes(shard.read_bytes() + b"x")
+    with pytest.raises(Exception, match="damaged"):
+        open_source(cohort, "synthetic").load((16, 16), Task())
+
+
+def test_no_file_name_in_the_representation(worlds: Worlds, tmp_path: Path) -> None:
+    folder = worlds["folder"](tmp_path / "MUELLER", worlds["images"](2, 1))
+    text = repr(open_source(folder, "train"))
+    assert "DOE" not in text
+    assert "MUELLER" not in text

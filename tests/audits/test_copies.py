@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from audits.copies import SCALES, CopyScores, build_reference, confirmed, score_copies
+from audits.duplicates import find_duplicates
+from audits.planting import PLANTED_CLASSES
+
+
+def _numbers(keys: list[str]) -> np.ndarray:
+    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def _is_copy(scores: CopyScores, ratio: float = 0.5) -> np.ndarray:
+    return confirmed(scores, (ratio,) * len(SCALES), 1.0).any(axis=1)
+
+
+def test_decisive_classes_are_found_and_traced_to_their_patient(make_images) -> None:
+    images, keys = make_images(60, seed=1)
+    reference = build_reference(images, _numbers(keys))
+    rng = np.random.default_rng(0)
+    for kind in PLANTED_CLASSES:
+        if kind.decisive:
+            scores = score_copies(kind.alter(images[:40], rng), reference)
+            assert _is_copy(scores).all(), kind.name
+            assert (scores.row[:, 0] == np.arange(40)).all(), kind.name
+
+
+def test_exact_copies_are_at_distance_zero_and_mirrored_ones_say_so(make_images) -> None:
+    images, keys = make_images(20, seed=2)
+    reference = build_reference(images, _numbers(keys))
+    exact = score_copies(images[:5], reference)
+    assert exact.distance.max() < 1e-5
+    assert exact.ratio.max() < 1e-4
+    assert exact.tile.max() < 1e-4
+    assert not exact.mirrored.any()
+    assert score_copies(images[:5, :, ::-1], reference).mirrored.all()
+
+
+def test_independent_images_are_no_copies_even_when_smoother(make_images) -> None:
+    from scipy.ndimage import gaussian_filter
+
+    images, keys = make_images(150, seed=3)
+    others, _ = make_images(150, seed=4)
+    reference = build_reference(images, _numbers(keys))
+    assert not _is_copy(score_copies(others, reference), 0.6).any()
+    smooth = gaussian_filter(others.astype(float), (0, 2, 2)).astype(np.uint8)
+    assert not _is_copy(score_copies(smooth, reference)).any()
+
+
+def test_frames_of_one_loop_do_not_hide_a_copy(make_images) -> None:
+    images, keys = make_images(30, seed=5)
+    rng = np.random.default_rng(0)
+    loop = np.clip(images[:1] + rng.normal(0, 2, (50, 32, 32)), 0, 255).astype(np.uint8)
+    everything = np.concatenate([images, loop])
+    numbers = _numbers(keys + keys[:1] * 50)
+    (scores,) = [score_copies(loop[:1], build_reference(everything, numbers))]
+    assert _is_copy(scores).all()
+    # Had every frame counted as another patient, the next one would hide the copy.
+    alone = np.arange(len(everything), dtype=np.int64)
+    near = np.clip(loop[:1] + rng.normal(0, 2, (1, 32, 32)), 0, 255).astype(np.uint8)
+    assert _is_copy(score_copies(near, build_reference(everything, numbers))).all()
+    assert not _is_copy(score_copies(near, build_reference(everything, alone))).any()
+
+
+def test_own_patient_is_left_out(make_images) -> None:
+    images, keys = make_images(30, 2, seed=6)
+    numbers = _numbers(keys)
+    scores = score_copies(images, build_reference(images, numbers), own=numbers)
+    assert (scores.patient != numbers[:, None]).all()
+    assert not _is_copy(scores).any()
+
+
+@pytest.mark.parametrize("shards", [2, 5])
+def test_shards_do_not_change_a_byte(make_images, shards: int) -> None:
+    images, keys = make_images(40, seed=7)
+    queries = np.concatenate([make_images(290, seed=8)[0], images[:10]])
+    reference = build_reference(images, _numbers(keys))
+    one = score_copies(queries, reference)
+    many = score_copies(queries, reference, shards=shards)
+    for name in ("ratio", "distance", "row", "patient", "tile", "mirrored"):
+        assert getattr(one, name).tobytes() == getattr(many, name).tobytes()
+
+
+def test_extremes(make_images) -> None:
+    images, keys = make_images(3, seed=9)
+    reference = build_reference(images, _numbers(keys))
+    none = build_reference(images[:0], np.empty(0, np.int64))
+    assert len(score_copies(images[:0], reference)) == 0
+    assert (score_copies(images, none).row == -1).all()
+    assert not _is_copy(score_copies(images, none)).any()
+    # One real patient: there is no next one to compare with.
+    single = score_copies(images[:1], build_reference(images[:1], np.zeros(1, np.int64)))
+    assert single.ratio.tolist() == [[1.0] * len(SCALES)]
+    # All images alike, or flat: nobody stands out.
+    same = np.repeat(images[:1], 4, axis=0)
+    assert not _is_copy(score_copies(same, build_reference(same, np.arange(4)))).any()
+    flat = np.full((4, 32, 32), 9, np.uint8)
+    assert not _is_copy(score_copies(flat, build_reference(flat, np.arange(4)))).any()
+    assert not _is_copy(score_copies(flat, reference)).any()
+
+
+def test_larger_images_are_reduced_first(make_images) -> None:
+    images, keys = make_images(10, seed=10, size=96)
+    scores = score_copies(images[:3], build_reference(images, _numbers(keys)))
+    assert _is_copy(scores).all()
+
+
+def test_duplicates_across_and_within_are_told_apart(make_images) -> None:
+    train, train_keys = make_images(20, seed=11)
+    control, control_keys = make_images(20, seed=12)
+    control[3] = train[7]
+    control[4] = np.clip(train[8].astype(int) + 3 * (np.indices((32, 32)).sum(axis=0) % 2), 0, 255)
+    control[5] = np.clip(control[6].astype(int) + 2, 0, 255)
+    numbers = _numbers(train_keys + [f"z{key}" for key in control_keys])
+    reference = build_reference(np.concatenate([train, control]), numbers)
+    scores = score_copies(control, reference, own=numbers[20:])
+    found = find_duplicates(train, control, scores, 1 / 3, 1.0)
+    assert [(hit.query, hit.reference) for hit in found.identical] == [(3, 7)]
+    assert found.near == ((3, 7), (4, 8))
+    assert found.within_control == ((5, 6), (6, 5))
+    assert found.across == 2

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+
+import pytest
+
+from audits.errors import AuditInputError
+from audits.settings import AuditSettings
+
+
+def test_every_setting_has_help_and_a_reference() -> None:
+    for entry in fields(AuditSettings):
+        assert entry.metadata["help"].endswith("."), entry.name
+        assert len(entry.metadata["reference"]) >= 10, entry.name
+
+
+def test_description_is_json() -> None:
+    described = json.loads(json.dumps(AuditSettings(tails=(0.1,)).describe(), allow_nan=False))
+    assert described["tails"]["value"] == [0.1]
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(AuditInputError) as error:
+        AuditSettings(alpha=0.9, permutations=2, tails=(0.1, 1.5), seed="x")  # type: ignore[arg-type]
+    text = str(error.value)
+    assert "alpha: expected at most 0.5. Got 0.9." in text
+    assert "permutations: expected at least 19. Got 2." in text
+    assert "seed: expected a number. Got 'x'." in text
+    with pytest.raises(AuditInputError, match="shares below 1"):
+        AuditSettings(tails=(0.1, 1.5))
+
+
+def test_only_the_first_problems_are_shown() -> None:
+    error = AuditInputError("Refused.", [f"row {i}" for i in range(25)])
+    assert str(error).splitlines()[-1] == "  … and 5 more"
+    assert len(error.problems) == 25
+    assert str(AuditInputError("Refused.")) == "Refused."

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from audits.controls import ClassRecall, NullComparison
+from audits.copy_findings import CopyFindings
+from audits.intervals import clopper_pearson, clopper_pearson_lower
+from audits.settings import AuditSettings
+from audits.verdict import Findings, State, decide
+
+SETTINGS = AuditSettings()
+
+
+def _recall(found: int, planted: int = 300, *, decisive: bool = True) -> ClassRecall:
+    lower = clopper_pearson_lower(found, planted)
+    passed = lower >= SETTINGS.min_recall if decisive else None
+    interval = clopper_pearson(found, planted)
+    return ClassRecall(
+        "exact", "exact", 0, decisive, planted, found, found / planted, interval, lower, passed
+    )
+
+
+def _null(*, fired: bool) -> NullComparison:
+    return NullComparison("member-only split", "?", 10, 5, 5, 0.0005 if fired else 0.4, fired)
+
+
+def _copies(train: int = 0, control: int = 0, p: float = 1.0) -> CopyFindings:
+    return CopyFindings(2000, train, train, control, control, p)
+
+
+SOUND = Findings(
+    n_synthetic=2000,
+    n_train_patients=600,
+    n_control_patients=300,
+    patients_known=True,
+    randomised_split=True,
+    identical=0,
+    copies=_copies(),
+    p_values={"contrast": 0.4, "disclosure": 0.6},
+    duplicates_across=0,
+    recalls=(_recall(300),),
+    nulls=(_null(fired=False),),
+    mismatch_rate=0.0,
+    upper_risk=0.03,
+)
+
+
+def test_a_sound_audit_without_evidence_states_its_floor() -> None:
+    verdict = decide(SOUND, SETTINGS)
+    assert verdict.state is State.NO_EVIDENCE
+    assert verdict.state.value == "NO EVIDENCE ABOVE FLOOR"
+    assert "recall of at least 0.990" in verdict.reasons[0]
+    assert "at most 3.0%" in verdict.reasons[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"identical": 1}, "equal a real image pixel by pixel"),
+        ({"copies": _copies(1)}, "near-copies"),
+        ({"copies": _copies(30, 1, 0.001)}, "more than the 1 control patients hit explain"),
+        ({"p_values": {"contrast": 0.02, "disclosure": 0.6}}, "closer to train patients"),
+        ({"p_values": {"contrast": None, "disclosure": 0.04}}, "have a close synthetic image"),
+    ],
+)
+def test_evidence_fails(change: dict[str, Any], words: str) -> None:
+    verdict = decide(replace(SOUND, **change), SETTINGS)
+    assert verdict.state is State.FAIL
+    assert words in verdict.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"n_control_patients": 3}, "There are 3 control patients, fewer than 200"),
+        ({"patients_known": False}, "Patient keys are missing"),
+        ({"randomised_split": False}, "not assigned by a recorded random split"),
+        ({"recalls": (_recall(289),)}, "'exact': 289 of 300 planted copies were found"),
+        ({"recalls": (_recall(20, 20),)}, "demonstrates a recall of 0.861 only"),
+        ({"nulls": (_null(fired=True),)}, "'member-only split' fired (p = 0.0005)"),
+        ({"duplicates_across": 2}, "2 control images are duplicates"),
+        ({"copies": _copies(0, 2)}, "cannot have been copied"),
+        ({"copies": _copies(2, 2, 0.5)}, "not specific"),
+        ({"p_values": {"contrast": None, "disclosure": 0.5}}, "contrast test is not estimable"),
+        ({"mismatch_rate": 0.01}, "Brute force contradicts 1.00%"),
+        ({"n_synthetic": 0}, "There are no synthetic images."),
+        ({"n_train_patients": 0}, "There are no train patients."),
+    ],
+)
+def test_weakness_is_inconclusive(change: dict[str, Any], words: str) -> None:
+    verdict = decide(replace(SOUND, **change), SETTINGS)
+    assert verdict.state is State.INCONCLUSIVE
+    assert any(words in reason for reason in verdict.limits), verdict.limits
+
+
+def test_failure_outranks_weakness_and_both_are_told() -> None:
+    verdict = decide(replace(SOUND, identical=2, n_control_patients=3), SETTINGS)
+    assert verdict.state is State.FAIL
+    assert verdict.failures
+    assert verdict.limits
+
+
+def test_p_values_are_corrected_for_their_number() -> None:
+    verdict = decide(replace(SOUND, p_values={"contrast": 0.03, "disclosure": 0.9}), SETTINGS)
+    assert verdict.state is State.NO_EVIDENCE
+    assert verdict.adjusted["contrast"] == pytest.approx(0.06)
+
+
+def test_a_class_that_is_not_decisive_may_be_missed() -> None:
+    change = {"recalls": (_recall(300), _recall(0, decisive=False))}
+    assert decide(replace(SOUND, **change), SETTINGS).state is State.NO_EVIDENCE

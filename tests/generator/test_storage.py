@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bussynth.errors import DataError, IntegrityError
+from bussynth.generator.generator import Generator
+from bussynth.generator.storage import read_model, read_record
+
+
+@pytest.fixture
+def copy(model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder, tmp_path / "model"))
+
+
+def test_reads_what_was_written(model_folder: Path) -> None:
+    model = read_model(model_folder)
+    assert model.digest.startswith("sha256:")
+    assert model.architecture.image_size == (16, 16)
+    assert set(model.vocabulary) == {"birads", "device", "pathology"}
+    assert model.training["images"] > 0
+
+
+def test_digest_does_not_depend_on_the_record(copy: Path, model_folder: Path) -> None:
+    record = json.loads((copy / "model.json").read_text())
+    record["training"]["seconds"] = 1
+    (copy / "model.json").write_text(json.dumps(record))
+    assert read_model(copy).digest == read_model(model_folder).digest
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "prior.json"])
+def test_changed_file_is_refused(copy: Path, name: str) -> None:
+    data = bytearray((copy / name).read_bytes())
+    data[len(data) // 2] ^= 1
+    (copy / name).write_bytes(bytes(data))
+    with pytest.raises(IntegrityError, match=f"{name} was changed"):
+        Generator.load(copy)
+
+
+def test_missing_file_is_refused(copy: Path) -> None:
+    (copy / "prior.json").unlink()
+    with pytest.raises(IntegrityError, match=r"prior\.json is missing"):
+        Generator.load(copy)
+
+
+@pytest.mark.parametrize("key", ["architecture", "vocabulary", "files"])
+def test_changed_record_is_refused(copy: Path, key: str) -> None:
+    record = json.loads((copy / "model.json").read_text())
+    if key == "vocabulary":
+        record[key]["pathology"].reverse()
+    elif key == "architecture":
+        record[key]["layers"] = 2
+    else:
+        record[key]["prior.json"] = "sha256:" + "0" * 64
+    (copy / "model.json").write_text(json.dumps(record))
+    with pytest.raises(IntegrityError, match="digest does not match"):
+        Generator.load(copy)
+
+
+def test_foreign_file_names_are_refused(copy: Path) -> None:
+    record = json.loads((copy / "model.json").read_text())
+    record["files"]["../secret"] = record["files"]["prior.json"]
+    (copy / "model.json").write_text(json.dumps(record))
+    with pytest.raises(IntegrityError, match="names other files"):
+        read_record(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("{", "cannot be read"), ("[]", "has schema"), ('{"schema": "bussynth-model/9"}', "model/9")],
+)
+def test_unknown_schema_is_refused(copy: Path, text: str, match: str) -> None:
+    (copy / "model.json").write_text(text)
+    with pytest.raises(IntegrityError, match=match):
+        Generator.load(copy)
+
+
+def test_no_model(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"model\.json is missing"):
+        Generator.load(tmp_path)

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bussynth.errors import UsageError
+from bussynth.package import ExportConfig
+
+
+def test_defaults() -> None:
+    config = ExportConfig(name="demo")
+    assert (config.version, config.license, config.accept_inconclusive) == (
+        "1.0.0",
+        "CC-BY-4.0",
+        False,
+    )
+    assert ExportConfig.from_dict(config.to_dict()) == config
+
+
+def test_name_is_required() -> None:
+    with pytest.raises(UsageError, match="missing key 'name'"):
+        ExportConfig.from_dict({})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": ""},
+        {"name": "../x"},
+        {"name": "a b"},
+        {"name": "x" * 101},
+        {"name": "nul"},
+        {"version": "1"},
+        {"version": "1.0.0-rc1"},
+        {"version": "01.0.0"},
+        {"license": ""},
+        {"license": "my licence"},
+        {"description": ""},
+        {"description": "two\nlines"},
+        {"description": "\x1b[2J"},
+        {"publisher": "a\u202eb"},
+        {"url": "javascript:alert(1)"},
+        {"url": "https://a b"},
+        {"url": "file:///etc/passwd"},
+        {"accept_inconclusive": 1},
+    ],
+    ids=str,
+)
+def test_bad_fields(fields: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=next(iter(fields))):
+        ExportConfig(**({"name": "demo"} | fields))
