@@ -19,6 +19,19 @@ def _option(
     )
 
 
+_STRICT = (
+    "alpha",
+    "null_alpha",
+    "copy_ratio",
+    "copy_distance",
+    "control_margin",
+    "duplicate_ratio",
+    "min_recall",
+    "min_control_patients",
+)
+"""Settings below whose default an audit finds less, or excuses more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
     """What an audit computes and where it draws its lines.
@@ -194,6 +207,14 @@ class AuditSettings:
         if problems:
             raise AuditInputError("These audit settings cannot be used.", problems)
 
+    def loosened(self) -> tuple[str, ...]:
+        """Names of the settings that make the audit find less than its defaults would.
+
+        Such a run is worth having while exploring, but must not end in a clean verdict: a
+        threshold that anybody can lower is no threshold.
+        """
+        return tuple(name for name in _STRICT if getattr(self, name) < _default(name))
+
     def describe(self) -> dict[str, dict[str, Any]]:
         """Each setting with its value, help and reference, as plain JSON types."""
         described = {}
@@ -205,3 +226,7 @@ class AuditSettings:
                 "reference": entry.metadata["reference"],
             }
         return described
+
+
+def _default(name: str) -> Any:
+    return next(entry.default for entry in fields(AuditSettings) if entry.name == name)

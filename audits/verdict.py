@@ -121,7 +121,10 @@ def _failures(
 
 
 def _limits(findings: Findings, settings: AuditSettings) -> list[str]:
-    reasons = []
+    reasons = [
+        f"The setting {name} is below its default, so the audit finds less than it should."
+        for name in settings.loosened()
+    ]
     if not findings.n_synthetic:
         reasons.append("There are no synthetic images.")
     if not findings.n_train_patients:

@@ -35,7 +35,8 @@ def generate(
         from bussynth.generator.generator import Generator
 
         check_generate(Generator.load(model, "cpu"), out, config, force=run.force)
-        return Outcome(data=config.to_dict(), text=f"{config.n} images can be generated into {out}.")
+        text = f"{config.n} images can be generated into {out}."
+        return Outcome(data=config.to_dict(), text=text)
     cohort = generate_cohort(
         model, out, config, options=run.options, progress=run.progress, force=run.force
     )

@@ -17,28 +17,38 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="A cohort, a model or a package.")],
     run: Run,
     grid: Annotated[
-        Path | None, typer.Option(help="Also draw a grid of images into this PNG file.")
+        Path | None, typer.Option(help="Also draw a contact sheet into this PNG file.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="With --grid: another cohort, drawn on the left.")
     ] = None,
 ) -> Outcome:
     """Say what a cohort, a model or a package holds.
 
-    A package is described as it describes itself; only `bussynth verify` checks it.
+    A package is described as it describes itself; only `bussynth verify` checks it. A
+    contact sheet of a real cohort shows patients: keep it where the cohort is kept.
 
-    Example: bussynth inspect cohort --grid cohort.png
+    Example: bussynth inspect synthetic --grid samples.png
     """
     from bussynth.errors import UsageError
     from bussynth.inspection import inspect_folder
 
+    if beside is not None and grid is None:
+        raise UsageError("--beside needs --grid, the file to draw into.")
+    if grid is not None and grid.exists() and not run.force:
+        raise UsageError(f"{grid} exists; choose another name, or use --force.")
     data = inspect_folder(path)
     notes = tuple(data.pop("notes", ()))
     if grid is not None:
         from bussynth import atomic
         from bussynth.cohort.cohort import Cohort
-        from bussynth.grid import draw_grid, first_rows
+        from bussynth.grid import draw_grid, draw_pair, first_rows
 
-        if grid.exists() and not run.force:
-            raise UsageError(f"{grid} exists; choose another name, or use --force.")
-        atomic.write_bytes(grid, draw_grid(first_rows(Cohort.open(path), 32)))
+        rows = first_rows(Cohort.open(path), 32)
+        if beside is None:
+            atomic.write_bytes(grid, draw_grid(rows))
+        else:
+            atomic.write_bytes(grid, draw_pair(first_rows(Cohort.open(beside), 32), rows))
         data["grid"] = str(grid)
     return Outcome(data=data, text=_lines(data), notes=notes)
 

@@ -27,10 +27,10 @@ def report(
     """
     from bussynth import atomic
     from bussynth.errors import UsageError
-    from bussynth.report.render import read_report, render_report
+    from bussynth.report.render import read_grid, read_report, render_report
 
     target = out or path.with_suffix(".html")
     if target.exists() and not run.force:
         raise UsageError(f"{target} exists; choose another name with --out, or use --force.")
-    atomic.write_text(target, render_report(read_report(path), grid_png=None))
+    atomic.write_text(target, render_report(read_report(path), grid_png=read_grid(path)))
     return Outcome(data={"report": str(target)}, text=str(target))

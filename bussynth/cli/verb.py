@@ -22,7 +22,7 @@ import typer
 
 from bussynth.cli.console import console_progress, print_json, show, warn
 from bussynth.config import Config, RunOptions, load_toml
-from bussynth.errors import BussynthError, UsageError
+from bussynth.errors import BussynthError, DataError, UsageError
 from bussynth.progress import Progress
 
 __all__ = ["VERBS", "Outcome", "Run", "verb"]
@@ -89,7 +89,7 @@ def verb(
         def command(**values: Any) -> None:
             as_json = values.pop("json_output")
             try:
-                outcome = _call(function, name, config, values, quiet=as_json)
+                outcome = _call(function, name, config, values, speed, quiet=as_json)
             except BussynthError as error:
                 _fail(name, error, as_json=as_json)
                 raise typer.Exit(error.exit_code) from None
@@ -99,7 +99,7 @@ def verb(
             except OSError as error:
                 # The file name is left out: it may be named after a patient.
                 reason = error.strerror or type(error).__name__
-                failure = BussynthError(f"The operating system refused: {reason}.")
+                failure = DataError(f"The operating system refused: {reason}.")
                 _fail(name, failure, as_json=as_json)
                 raise typer.Exit(3) from None
             except Exception as error:
@@ -138,16 +138,17 @@ def _call(
     name: str,
     config: type[Config] | None,
     values: dict[str, Any],
+    speed: Collection[str],
     *,
     quiet: bool,
 ) -> Outcome:
     arguments = dict(values)
     quiet = arguments.pop("quiet") or quiet
-    speed = {key: arguments.pop(key) for key in list(arguments) if key in _SPEED}
+    how = {key: arguments.pop(key) for key in speed}
     run = Run(
         dry_run=arguments.pop("dry_run", False),
         force=arguments.pop("force", False),
-        options=RunOptions(**{key: value for key, value in speed.items() if value is not None}),
+        options=RunOptions(**{key: value for key, value in how.items() if value is not None}),
         progress=console_progress(quiet=quiet),
     )
     if config is not None:

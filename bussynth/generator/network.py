@@ -88,9 +88,22 @@ class Architecture:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError("The model's architecture cannot be read.") from error
-        if architecture.to_dict() != dict(data):
-            raise IntegrityError("The model's architecture has unknown fields.")
+        if architecture.to_dict() != dict(data) or not architecture._sound():
+            raise IntegrityError("The model's architecture has unknown fields or unusable values.")
         return architecture
+
+    def _sound(self) -> bool:
+        """Whether the network can be built without exhausting the machine."""
+        levels = len(self.channels)
+        if self.factor not in (2, 4) or not 1 <= levels <= 8 or len(self.attention) != levels:
+            return False
+        divisor = self.factor * 2 ** (levels - 1)
+        return (
+            all(0 < side <= 8192 and side % divisor == 0 for side in self.image_size)
+            and all(0 < width <= 2048 and width % 32 == 0 for width in self.channels)
+            and 1 <= self.layers <= 8
+            and all(0 < count <= 100_000 for count in self.values)
+        )
 
 
 def _groups(channels: Sequence[int]) -> int:

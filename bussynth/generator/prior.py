@@ -277,7 +277,7 @@ class ConditionPrior:
         """
         try:
             height, width = (int(v) for v in data["image_size"])
-            return cls(
+            prior = cls(
                 vocabulary={c: tuple(map(str, v)) for c, v in data["vocabulary"].items()},
                 image_size=(height, width),
                 cells={tuple(map(str, key)): float(share) for key, share in data["cells"]},
@@ -295,6 +295,36 @@ class ConditionPrior:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise IntegrityError("The prior of the model cannot be read.") from error
+        if not prior._sound():
+            raise IntegrityError("The prior of the model does not fit its vocabulary.")
+        return prior
+
+    def _sound(self) -> bool:
+        """Whether tables and vocabulary fit together."""
+        options = [{_UNKNOWN, *self.vocabulary[column]} for column in sorted(self.vocabulary)]
+        return (
+            set(self.values) == set(self.vocabulary)
+            and all(
+                len(key) == len(options)
+                and all(value in known for value, known in zip(key, options, strict=True))
+                for key in self.cells
+            )
+            and all(
+                "any" in table
+                and all(
+                    len(shares) == len(self.vocabulary[column]) + 1 for shares in table.values()
+                )
+                for column, table in self.values.items()
+            )
+            and all(
+                len(model.mean) == 4 and [len(row) for row in model.covariance] == [4] * 4
+                for model in self.boxes.values()
+            )
+            and all(0 <= share <= 1 for share in self.cells.values())
+            and all(
+                0 <= v <= 1 for t in self.values.values() for shares in t.values() for v in shares
+            )
+        )
 
 
 def _column(

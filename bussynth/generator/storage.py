@@ -157,9 +157,18 @@ def read_model(folder: Path) -> StoredModel:
         prior = ConditionPrior.from_dict(json.loads(content[_PRIOR_FILE]))
     except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"The model in {folder} is damaged.") from error
+    architecture = Architecture.from_dict(record["architecture"])
+    vocabulary = {column: tuple(words) for column, words in record["vocabulary"].items()}
+    counts = tuple(len(vocabulary[column]) for column in sorted(vocabulary))
+    if (
+        dict(prior.vocabulary) != vocabulary
+        or prior.image_size != architecture.image_size
+        or counts != architecture.values
+    ):
+        raise IntegrityError(f"The parts of the model in {folder} do not fit together.")
     return StoredModel(
-        architecture=Architecture.from_dict(record["architecture"]),
-        vocabulary={column: tuple(words) for column, words in record["vocabulary"].items()},
+        architecture=architecture,
+        vocabulary=vocabulary,
         weights=weights,
         prior=prior,
         training=record["training"],

@@ -211,7 +211,7 @@ def fit(
                     {
                         "step": position.step,
                         "loss": round(mean, 6),
-                        "rate": run.peak * run.schedule.rate(position),
+                        "learning_rate": run.peak * run.schedule.rate(position),
                         "seconds": round(position.seconds, 1),
                         "images_per_second": round(pace, 2),
                     }

@@ -162,7 +162,7 @@ def _parse(report: Any, file: Path) -> AuditReport:
 
 def _leaks(aggregate: dict[str, Any], private: dict[str, Any]) -> list[str]:
     """Find in the part that leaves what must stay: texts of the private inputs, bad texts."""
-    secrets = {text for text in _texts(private) if len(text) >= 8}
+    secrets = {text for text in _texts(private, keys=False) if len(text) >= 8}
     problems = set()
     for text in _texts(aggregate):
         if any(secret in text for secret in secrets):
@@ -173,13 +173,14 @@ def _leaks(aggregate: dict[str, Any], private: dict[str, Any]) -> list[str]:
     return sorted(problems)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any, *, keys: bool = True) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield key
-            yield from _texts(item)
+            if keys:
+                yield key
+            yield from _texts(item, keys=keys)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _texts(item, keys=keys)

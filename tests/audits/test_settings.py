@@ -36,3 +36,9 @@ def test_only_the_first_problems_are_shown() -> None:
     assert str(error).splitlines()[-1] == "  … and 5 more"
     assert len(error.problems) == 25
     assert str(AuditInputError("Refused.")) == "Refused."
+
+
+def test_thresholds_below_their_default_are_named() -> None:
+    assert AuditSettings().loosened() == ()
+    assert AuditSettings(alpha=0.1, copy_ratio=0.6, min_control_patients=300).loosened() == ()
+    assert AuditSettings(copy_ratio=0.3, min_recall=0.5).loosened() == ("copy_ratio", "min_recall")

@@ -66,7 +66,7 @@ def test_foreign_folder_is_not_replaced(cohort: Cohort, tmp_path: Path) -> None:
 
 
 def test_finished_model_is_found(cohort: Cohort, model_folder: Path) -> None:
-    config = TrainConfig(preset="tiny-32", steps=160, batch_size=8, prior_min_patients=2)
+    config = TrainConfig(preset="tiny-32", steps=120, batch_size=8, prior_min_patients=2)
     assert check_train(cohort, model_folder, config).state == "finished"
     with pytest.raises(UsageError) as caught:
         check_train(cohort, model_folder, TrainConfig(preset="tiny-32", steps=161, seed=1))

@@ -155,3 +155,20 @@ def test_model_folder_holds_no_pseudonym(model_folder: Path, cohort: Cohort) -> 
     for row in cohort:
         assert (row.patient or "").encode() not in content
         assert row.id.encode() not in content
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("cells", [[["a"], 0.5]]),
+        ("cells", [[["a", "cyst"], 0.5]]),
+        ("cells", [[["a", "benign"], -1]]),
+        ("values", {}),
+        ("values", {"device": {"any": [1.0]}, "pathology": {"any": [0, 0, 0, 1]}}),
+        ("boxes", {"any": {"mean": [0], "covariance": []}}),
+        ("image_size", [1]),
+    ],
+)
+def test_unsound_prior_is_refused(key: str, value: Any) -> None:
+    with pytest.raises(IntegrityError):
+        ConditionPrior.from_dict(fit(rows(50)).to_dict() | {key: value})

@@ -68,8 +68,8 @@ def loss_lines(folder: Path) -> list[dict[str, float]]:
 
 def test_training_reduces_the_loss(model_folder: Path) -> None:
     losses = [line["loss"] for line in loss_lines(model_folder)]
-    assert len(losses) == 4
-    assert losses[-1] < 0.75 * losses[0]
+    assert len(losses) == 3
+    assert losses[-1] < 0.8 * losses[0]
 
 
 def test_resumed_equals_uninterrupted(cohort: Cohort, tmp_path: Path) -> None:
