@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bussynth.api import audit as audit
     from bussynth.api import export as export
     from bussynth.api import generate as generate
-    from bussynth.api import ingest as ingest
+    from bussynth.api import ingest_folder as ingest_folder
     from bussynth.api import phantom as phantom
     from bussynth.api import split as split
     from bussynth.api import train as train
@@ -47,7 +47,7 @@ __all__ = [
     "audit",
     "export",
     "generate",
-    "ingest",
+    "ingest_folder",
     "load",
     "phantom",
     "split",
@@ -62,7 +62,7 @@ _LAZY = {
     "audit": ("bussynth.api", "audit"),
     "export": ("bussynth.api", "export"),
     "generate": ("bussynth.api", "generate"),
-    "ingest": ("bussynth.api", "ingest"),
+    "ingest_folder": ("bussynth.api", "ingest_folder"),
     "load": ("bussynth.package.loader", "load"),
     "phantom": ("bussynth.api", "phantom"),
     "split": ("bussynth.api", "split"),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bussynth.ingest.folder import IngestResult
     from bussynth.package.info import PackageInfo
 
-__all__ = ["audit", "export", "generate", "ingest", "phantom", "split", "train"]
+__all__ = ["audit", "export", "generate", "ingest_folder", "phantom", "split", "train"]
 
 
 def phantom(
@@ -52,7 +52,7 @@ def phantom(
     return write_phantom_cohort(Path(out), config, options=options, progress=progress, force=force)
 
 
-def ingest(
+def ingest_folder(
     source: Path | str,
     out: Path | str,
     *,
@@ -82,9 +82,9 @@ def ingest(
         DataError: The table or images were refused; all problems are listed.
     """
     from bussynth.ingest.config import IngestConfig
-    from bussynth.ingest.folder import ingest_folder
+    from bussynth.ingest import folder
 
-    return ingest_folder(
+    return folder.ingest_folder(
         Path(source),
         Path(out),
         table=Path(table),

@@ -89,6 +89,12 @@ def test_public_names_exist_and_are_sorted() -> None:
         bussynth.anonymise  # noqa: B018
 
 
+def test_no_room_takes_the_name_of_a_public_function() -> None:
+    # Importing a submodule sets it as an attribute of the package, over a function of that name.
+    rooms = {path.stem for path in (ROOT / "bussynth").iterdir()}
+    assert not rooms & set(bussynth.__all__)
+
+
 @pytest.mark.parametrize("name", ["privacy", "audits"])
 def test_a_shadowing_module_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.py").write_text("x = 1\n")

@@ -9,7 +9,6 @@ images.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,90 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from bussynth.errors import IntegrityError
+from bussynth.generator.box_model import BoxModel, fit_boxes
 
-__all__ = ["BoxModel", "ConditionPrior"]
+__all__ = ["ConditionPrior"]
 
 _SMOOTHING: Final = 0.5  # pseudo-patients for each value of a column (Jeffreys)
-_SHRINKAGE: Final = 10.0  # pseudo-patients behind the pooled box model
-_MIN_SIDE: Final = 0.02  # shortest side of a drawn box, in sides of the image
-_MAX_TRIES: Final = 10_000
 _UNKNOWN: Final = "?"  # a column that is not stated; no vocabulary value is a question mark
 
 Cell = tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BoxModel:
-    """Gaussian of logit(centre x), logit(centre y), log(width), log(height) of a lesion box.
-
-    Lengths are in sides of the image. Parameters are rounded to two decimals.
-
-    Attributes:
-        mean: Four means.
-        covariance: Four by four.
-    """
-
-    mean: tuple[float, ...]
-    covariance: tuple[tuple[float, ...], ...]
-
-    @classmethod
-    def fit(
-        cls,
-        points: npt.NDArray[np.float64],
-        weights: npt.NDArray[np.float64],
-        base: BoxModel | None,
-    ) -> BoxModel:
-        """Fit to boxes, shrunk towards a base model by ten pseudo-patients.
-
-        Args:
-            points: Coordinates ``(n, 4)``, see :func:`_coordinates`.
-            weights: ``(n,)``, summing to the number of patients.
-            base: Model of all pathologies, or None to shrink towards independence.
-        """
-        total = weights.sum()
-        mean = weights @ points / total
-        if base is not None:
-            mean = (total * mean + _SHRINKAGE * np.array(base.mean)) / (total + _SHRINKAGE)
-        centred = points - mean
-        covariance = (weights[:, None] * centred).T @ centred / total
-        # Independent coordinates of moderate spread: about a third of the image each way.
-        target = np.array(base.covariance) if base is not None else np.eye(4) * 0.25
-        covariance = (total * covariance + _SHRINKAGE * target) / (total + _SHRINKAGE)
-        return cls(
-            mean=tuple(round(float(v), 2) for v in mean),
-            covariance=tuple(tuple(round(float(v), 2) for v in row) for row in covariance),
-        )
-
-    def draw(self, rng: np.random.Generator) -> tuple[float, float, float, float]:
-        """Draw x0, y0, x1, y1 in sides of the image; draws that leave it are thrown away."""
-        # Rounding may leave a covariance slightly indefinite: the tiny ridge mends that.
-        root = np.linalg.cholesky(_positive(np.array(self.covariance)))
-        for _ in range(_MAX_TRIES):
-            u, v, log_w, log_h = np.array(self.mean) + root @ rng.standard_normal(4)
-            x, y = 1 / (1 + math.exp(-u)), 1 / (1 + math.exp(-v))
-            w, h = math.exp(min(log_w, 1.0)), math.exp(min(log_h, 1.0))
-            box = (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-            if min(w, h) >= _MIN_SIDE and min(box) >= 0 and max(box) <= 1:
-                return box
-        raise IntegrityError("The box prior gives no box inside the image; train again.")
-
-
-def _positive(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Nearest symmetric matrix with eigenvalues of at least 0.0025."""
-    values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
-    return np.asarray((vectors * np.maximum(values, 0.0025)) @ vectors.T)
-
-
-def _coordinates(box: Sequence[float], image_size: tuple[int, int]) -> list[float]:
-    height, width = image_size
-    x0, y0, x1, y1 = box
-    x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
-    return [
-        math.log(x / (1 - x)),
-        math.log(y / (1 - y)),
-        math.log((x1 - x0) / width),
-        math.log((y1 - y0) / height),
-    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +91,7 @@ class ConditionPrior:
             image_size=image_size,
             cells={key: share for key, share in cells.items() if share > 0},
             values=values,
-            boxes=_fit_boxes(conditions, patients, image_size, min_patients),
+            boxes=fit_boxes(conditions, patients, image_size, min_patients),
         )
 
     def draw(
@@ -302,28 +225,23 @@ class ConditionPrior:
     def _sound(self) -> bool:
         """Whether tables and vocabulary fit together."""
         options = [{_UNKNOWN, *self.vocabulary[column]} for column in sorted(self.vocabulary)]
+        if set(self.values) != set(self.vocabulary):
+            return False
+        for column, table in self.values.items():
+            sizes = {len(shares) for shares in table.values()}
+            if "any" not in table or sizes != {len(self.vocabulary[column]) + 1}:
+                return False
+            if not all(0 <= share <= 1 for shares in table.values() for share in shares):
+                return False
         return (
-            set(self.values) == set(self.vocabulary)
+            all(len(key) == len(options) for key in self.cells)
             and all(
-                len(key) == len(options)
-                and all(value in known for value, known in zip(key, options, strict=True))
+                value in known
                 for key in self.cells
-            )
-            and all(
-                "any" in table
-                and all(
-                    len(shares) == len(self.vocabulary[column]) + 1 for shares in table.values()
-                )
-                for column, table in self.values.items()
-            )
-            and all(
-                len(model.mean) == 4 and [len(row) for row in model.covariance] == [4] * 4
-                for model in self.boxes.values()
+                for value, known in zip(key, options, strict=True)
             )
             and all(0 <= share <= 1 for share in self.cells.values())
-            and all(
-                0 <= v <= 1 for t in self.values.values() for shares in t.values() for v in shares
-            )
+            and all(model.sound() for model in self.boxes.values())
         )
 
 
@@ -352,29 +270,3 @@ def _column(
         for pathology in sorted({key[where] for key in keys} - {_UNKNOWN}):
             table[pathology] = shares([key[where] == pathology for key in keys])
     return table
-
-
-def _fit_boxes(
-    conditions: Sequence[Mapping[str, Any]],
-    patients: Sequence[str],
-    image_size: tuple[int, int],
-    min_patients: int,
-) -> dict[str, BoxModel]:
-    rows = [i for i, row in enumerate(conditions) if row.get("lesion_box") is not None]
-    if len({patients[i] for i in rows}) < min_patients:
-        return {}
-    points = np.array([_coordinates(conditions[i]["lesion_box"], image_size) for i in rows])
-    owners = np.array([patients[i] for i in rows])
-    kinds = np.array([conditions[i].get("pathology") or _UNKNOWN for i in rows])
-
-    def fit(chosen: npt.NDArray[np.bool_], base: BoxModel | None) -> BoxModel:
-        images = Counter(owners[chosen].tolist())
-        weights = np.array([1 / images[owner] for owner in owners[chosen].tolist()])
-        return BoxModel.fit(points[chosen], weights, base)
-
-    pooled = fit(np.ones(len(rows), dtype=bool), None)
-    models = {"any": pooled}
-    for kind in sorted(set(kinds.tolist()) - {_UNKNOWN}):
-        if len(set(owners[kinds == kind].tolist())) >= min_patients:
-            models[kind] = fit(kinds == kind, pooled)
-    return models

@@ -26,7 +26,7 @@ def contrast(image: np.ndarray, box: tuple[float, ...]) -> float:
         image: uint8 (H, W).
         box: x0, y0, x1, y1 in pixels.
     """
-    x0, y0, x1, y1 = (int(round(edge)) for edge in box)
+    x0, y0, x1, y1 = (round(edge) for edge in box)
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     # The inner half of the box: its corners are tissue, since lesions are round.
     dx, dy = (x1 - x0) // 4, (y1 - y0) // 4

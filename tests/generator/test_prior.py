@@ -166,6 +166,8 @@ def test_model_folder_holds_no_pseudonym(model_folder: Path, cohort: Cohort) -> 
         ("values", {}),
         ("values", {"device": {"any": [1.0]}, "pathology": {"any": [0, 0, 0, 1]}}),
         ("boxes", {"any": {"mean": [0], "covariance": []}}),
+        ("boxes", {"any": {"mean": [1e9, 0, 0, 0], "covariance": [[0] * 4] * 4}}),
+        ("boxes", {"any": {"mean": [float("nan"), 0, 0, 0], "covariance": [[0] * 4] * 4}}),
         ("image_size", [1]),
     ],
 )

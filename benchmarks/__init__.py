@@ -1,0 +1,1 @@
+"""Benchmarks: how fast the stages run, as ratios against a peer or a limit."""
