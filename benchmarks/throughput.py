@@ -3,9 +3,10 @@
     python -m benchmarks.throughput [--repeats N] [--only STAGE]
 
 Stage and limit run in turn in one process, so that a busy machine slows both; read the
-ratio first. The limits are: for the simulator, encoding and writing images that exist; for ingest and
-load, decoding the same bytes with Pillow; for training and sampling, the bare network
-passes; for search, a matrix product with a partial sort, which is not exact.
+ratio first. The limits are: for the simulator, encoding and writing images that exist; for
+ingest and load, decoding the same bytes with Pillow; for training and sampling, the bare
+network passes; for search, a matrix product with a partial sort, which is not exact; for
+the command line, importing typer and rich.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import csv
 import io
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -273,7 +276,30 @@ def load(folder: Path, repeats: int) -> Comparison:
     )
 
 
-STAGES = {job.__name__: job for job in (phantom, ingest, training, sampling, search, load)}
+def start(folder: Path, repeats: int) -> Comparison:
+    """How long ``bussynth --help`` takes beside importing typer and rich alone."""
+    helped = [sys.executable, "-m", "bussynth", "--help"]
+    bare = [sys.executable, "-c", "import typer, rich"]
+    return compare(
+        "help",
+        1,
+        "calls/s",
+        lambda: subprocess.run(helped, check=True, capture_output=True, cwd=folder),
+        "importing typer and rich",
+        lambda: subprocess.run(bare, check=True, capture_output=True, cwd=folder),
+        repeats,
+    )
+
+
+STAGES = {
+    "phantom": phantom,
+    "ingest": ingest,
+    "training": training,
+    "sampling": sampling,
+    "search": search,
+    "load": load,
+    "help": start,
+}
 
 
 def lines(names: list[str], repeats: int) -> Iterator[str]:

@@ -6,6 +6,7 @@ bussynth takes for a result and which the next successful run of the same output
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import secrets
@@ -124,19 +125,31 @@ def new_directory(
 
 def _replace_directory(staging: Path, path: Path, token: str) -> None:
     if path.exists():
-        # A folder cannot be exchanged atomically in portable Python: the old one steps
-        # aside first, so between the two renames there is no output, never half of one.
-        old = path.parent / f".{path.name}.partial-old-{token}"
-        path.rename(old)
-        try:
-            staging.rename(path)
-        except OSError:
-            old.rename(path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        if not _exchange(staging, path):
+            # The old folder steps aside first: between the two renames there is no output,
+            # never half of one.
+            old = path.parent / f".{path.name}.partial-old-{token}"
+            path.rename(old)
+            try:
+                staging.rename(path)
+            except OSError:
+                old.rename(path)
+                raise
+            staging = old
+        shutil.rmtree(staging, ignore_errors=True)
     else:
         staging.rename(path)
     _sync(path.parent)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two folders in one step where the kernel can (Linux, ``renameat2``)."""
+    try:
+        swap = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    at_cwd, exchange = -100, 2
+    return bool(swap(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0)
 
 
 def _remove_stale(path: Path) -> None:

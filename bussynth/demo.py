@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from bussynth import atomic
 from bussynth.cohort.cohort import Cohort
 from bussynth.config import RunOptions
 from bussynth.demo_config import DemoConfig
+from bussynth.errors import AuditGateError
 from bussynth.progress import SILENT, Progress
 
 __all__ = ["DemoResult", "run_demo"]
@@ -79,7 +82,7 @@ def run_demo(
 
     Raises:
         UsageError: ``out`` exists and may not be replaced.
-        AuditGateError: The audit forbids the package.
+        AuditGateError: The audit forbids the package; its report is kept.
     """
     from bussynth.auditing.config import AuditConfig
     from bussynth.auditing.run import audit
@@ -104,72 +107,79 @@ def run_demo(
         now = time.monotonic()
         seconds[name], clock = round(now - clock, 1), now
 
-    with atomic.new_directory(out, force=force, markers=(_MARKER,)) as folder:
-        atomic.write_json(folder / _MARKER, config.to_dict())
-        say(f"1/8 phantom   {config.patients} simulated patients")
-        phantoms = write_phantom_cohort(
-            folder / "phantoms",
-            PhantomConfig(patients=config.patients, image_size=config.image_size, seed=config.seed),
-            options=options,
-            progress=progress,
+    atomic.check_output(out, force=force, markers=(_MARKER,))
+    if out.exists():
+        shutil.rmtree(out)
+    out.mkdir(parents=True)
+    atomic.write_json(out / _MARKER, config.to_dict())
+    # Each step leaves a whole output or none, and what an unhappy audit found stays to be read.
+    say(f"1/8 phantom   {config.patients} simulated patients")
+    phantoms = write_phantom_cohort(
+        out / "phantoms",
+        PhantomConfig(patients=config.patients, image_size=config.image_size, seed=config.seed),
+        options=replace(options, workers=max(options.workers, min(2, os.cpu_count() or 1))),
+        progress=progress,
+    )
+    lap("phantom")
+    say("2/8 split     train, control and test patients, by a recorded lottery")
+    split_cohort(
+        phantoms.path,
+        SplitConfig(control=0.25, test=0.1, seed=config.seed),
+        progress=progress,
+    )
+    phantoms = Cohort.open(phantoms.path)
+    lap("split")
+    say(f"3/8 train     a small diffusion model, {config.minutes:g} min")
+    Generator.train(
+        phantoms,
+        out / "model",
+        TrainConfig(minutes=config.minutes, seed=config.seed),
+        options=options,
+        progress=progress,
+    )
+    lap("train")
+    say(f"4/8 generate  {config.n} synthetic images")
+    synthetic = generate_cohort(
+        out / "model",
+        out / "synthetic",
+        GenerateConfig(n=config.n, seed=config.seed, steps=12),
+        options=options,
+        progress=progress,
+    )
+    atomic.write_bytes(
+        out / "samples.png",
+        draw_pair(first_rows(phantoms, 32), first_rows(synthetic, 32)),
+    )
+    lap("generate")
+    say("5/8 audit     is any of them a copy of a patient?")
+    report = audit(
+        synthetic,
+        real=phantoms,
+        out=out / "audit",
+        config=AuditConfig(seed=config.seed),
+        options=options,
+        progress=progress,
+    )
+    lap("audit")
+    if not report.passed:
+        raise AuditGateError(
+            f"The audit says {report.verdict}, so no package is made; read "
+            f"{out / 'audit' / 'report.html'}.",
+            report.reasons,
         )
-        lap("phantom")
-        say("2/8 split     train, control and test patients, by a recorded lottery")
-        split_cohort(
-            phantoms.path,
-            SplitConfig(control=0.25, test=0.1, seed=config.seed),
-            progress=progress,
-        )
-        phantoms = Cohort.open(phantoms.path)
-        lap("split")
-        say(f"3/8 train     a small diffusion model, {config.minutes:g} min")
-        Generator.train(
-            phantoms,
-            folder / "model",
-            TrainConfig(minutes=config.minutes, seed=config.seed),
-            options=options,
-            progress=progress,
-        )
-        lap("train")
-        say(f"4/8 generate  {config.n} synthetic images")
-        synthetic = generate_cohort(
-            folder / "model",
-            folder / "synthetic",
-            GenerateConfig(n=config.n, seed=config.seed, steps=12),
-            options=options,
-            progress=progress,
-        )
-        atomic.write_bytes(
-            folder / "samples.png",
-            draw_pair(first_rows(phantoms, 32), first_rows(synthetic, 32)),
-        )
-        lap("generate")
-        say("5/8 audit     is any of them a copy of a patient?")
-        report = audit(
-            synthetic,
-            real=phantoms,
-            out=folder / "audit",
-            config=AuditConfig(seed=config.seed),
-            options=options,
-            progress=progress,
-        )
-        lap("audit")
-        say("6/8 export    sign the package")
-        generate_key(folder / "demo.key")
-        export_package(
-            folder / "synthetic",
-            folder / "audit",
-            folder / "demo.key",
-            folder / "package",
-            config=ExportConfig(name="bussynth-demo"),
-            progress=progress,
-        )
-        lap("export")
-        say("7/8 verify    signature and every file")
-        say("8/8 load      as a data set")
-        dataset = load(folder / "package", trust=folder / "demo.key.pub")
-        lap("verify and load")
-        result = DemoResult(
-            out=out, verdict=report.verdict, loaded_images=len(dataset), seconds=seconds
-        )
-    return result
+    say("6/8 export    sign the package")
+    generate_key(out / "demo.key")
+    export_package(
+        out / "synthetic",
+        out / "audit",
+        out / "demo.key",
+        out / "package",
+        config=ExportConfig(name="bussynth-demo"),
+        progress=progress,
+    )
+    lap("export")
+    say("7/8 verify    signature and every file")
+    say("8/8 load      as a data set")
+    dataset = load(out / "package", trust=out / "demo.key.pub")
+    lap("verify and load")
+    return DemoResult(out=out, verdict=report.verdict, loaded_images=len(dataset), seconds=seconds)

@@ -47,6 +47,17 @@ def test_existing_output_needs_force_and_must_be_ours(tmp_path) -> None:
     assert (out / "cohort.json").read_text() == "new"
 
 
+def test_replacement_without_help_of_the_kernel(tmp_path, monkeypatch) -> None:
+    out = tmp_path / "out"
+    for exchange in (atomic._exchange, lambda *_: False):
+        monkeypatch.setattr(atomic, "_exchange", exchange)
+        for content in ("old", "new"):
+            with atomic.new_directory(out, force=True) as staging:
+                (staging / "cohort.json").write_text(content)
+            assert (out / "cohort.json").read_text() == content
+            assert list(tmp_path.iterdir()) == [out]
+
+
 def test_failed_replacement_keeps_the_old_output(tmp_path) -> None:
     out = tmp_path / "out"
     out.mkdir()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -301,36 +300,35 @@ class Cohort:
     def statistics(self) -> dict[str, Any]:
         """Count images and patients by split and by condition, of the selection."""
         table = self.table()
-        names = table.column_names
         result: dict[str, Any] = {"images": table.num_rows}
-        if "patient" in names:
-            patients = Counter(table.column("patient").to_pylist())
-            result["patients"] = len(patients)
+        if self.kind != "synthetic":
+            patients = table.group_by("patient").aggregate([([], "count_all")])
+            images = patients.column("count_all")
+            result["patients"] = patients.num_rows
             result["images_per_patient"] = {
-                "min": min(patients.values()),
-                "mean": round(table.num_rows / len(patients), 3),
-                "max": max(patients.values()),
+                "min": pc.min(images).as_py(),
+                "mean": round(table.num_rows / patients.num_rows, 3),
+                "max": pc.max(images).as_py(),
             }
-            splits = table.column("split").to_pylist()
-            if any(splits):
-                pairs = set(zip(table.column("patient").to_pylist(), splits, strict=True))
+            if self.split_record is not None:
                 result["splits"] = {
                     name: {
-                        "images": splits.count(name),
-                        "patients": sum(1 for _, split in pairs if split == name),
+                        "images": part.num_rows,
+                        "patients": pc.count_distinct(part.column("patient")).as_py(),
                     }
                     for name in SPLITS
+                    for part in [table.filter(pc.equal(table.column("split"), name))]
                 }
-        result["conditions"] = {
-            column: {
-                word if word is not None else "(unknown)": count
+        result["conditions"] = {}
+        for column, words in self.vocabulary.items():
+            counted = pc.value_counts(table.column(column)).to_pylist()
+            counts = {entry["values"]: entry["counts"] for entry in counted}
+            result["conditions"][column] = {
+                word if word is not None else "(unknown)": counts[word]
                 for word in (*words, None)
-                if (count := table.column(column).to_pylist().count(word))
+                if word in counts
             }
-            for column, words in self.vocabulary.items()
-        }
-        boxes = table.column("lesion_box").drop_null()
-        result["lesion_boxes"] = len(boxes)
+        result["lesion_boxes"] = table.num_rows - table.column("lesion_box").null_count
         return result
 
     def verify(self) -> None:

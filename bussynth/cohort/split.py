@@ -68,13 +68,13 @@ def patient_strata(cohort: Cohort, by: Sequence[str]) -> dict[str, str]:
     Returns:
         Patient pseudonym to stratum name.
     """
-    table = cohort.table(["patient", *by])
+    # Counted in Arrow: what reaches Python grows with the patients, not with their images.
+    table = cohort.table(["patient", *by]).group_by(["patient", *by]).aggregate([([], "count_all")])
     seen: dict[str, list[Counter[str]]] = {}
-    columns = [table.column(column).to_pylist() for column in by]
-    for position, patient in enumerate(table.column("patient").to_pylist()):
-        counters = seen.setdefault(patient, [Counter() for _ in by])
-        for counter, values in zip(counters, columns, strict=True):
-            counter[values[position] or "unknown"] += 1
+    for entry in table.to_pylist():
+        counters = seen.setdefault(entry["patient"], [Counter() for _ in by])
+        for counter, column in zip(counters, by, strict=True):
+            counter[entry[column] or "unknown"] += entry["count_all"]
 
     def main_value(column: str, counter: Counter[str]) -> str:
         if column == "pathology":
