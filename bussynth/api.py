@@ -7,10 +7,13 @@ the TOML file) as keyword arguments. What only changes the speed is given as ``w
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from bussynth.config import RunOptions
+from bussynth.dependencies import missing_dependency
 from bussynth.progress import SILENT, Progress
 
 if TYPE_CHECKING:
@@ -21,9 +24,29 @@ if TYPE_CHECKING:
     from bussynth.ingest.folder import IngestResult
     from bussynth.package.info import PackageInfo
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
 __all__ = ["audit", "export", "generate", "ingest_folder", "phantom", "split", "train"]
 
 
+def _full(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Name what to install when the light core is not enough."""
+
+    @functools.wraps(function)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return function(*args, **kwargs)
+        except ModuleNotFoundError as error:
+            absent = missing_dependency(error)
+            if absent is None:
+                raise
+            raise absent from error
+
+    return run
+
+
+@_full
 def phantom(
     out: Path | str,
     *,
@@ -81,8 +104,8 @@ def ingest_folder(
         UsageError: A setting or the map is wrong, or ``out`` is taken.
         DataError: The table or images were refused; all problems are listed.
     """
-    from bussynth.ingest.config import IngestConfig
     from bussynth.ingest import folder
+    from bussynth.ingest.config import IngestConfig
 
     return folder.ingest_folder(
         Path(source),
@@ -118,6 +141,7 @@ def split(
     return split_cohort(cohort, SplitConfig.from_dict(settings), force=force, progress=progress)
 
 
+@_full
 def train(
     cohort: Cohort | Path | str,
     out: Path | str,
@@ -155,6 +179,7 @@ def train(
     )
 
 
+@_full
 def generate(
     model: Path | str,
     out: Path | str,
@@ -195,6 +220,7 @@ def generate(
     )
 
 
+@_full
 def audit(
     synthetic: Source,
     *,

@@ -81,6 +81,24 @@ def test_light_core_has_no_heavy_imports_at_all() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_light_core_says_what_to_install(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        f"for name in {HEAVY!r}: sys.modules[name] = None\n"
+        "import bussynth\n"
+        "try: bussynth.phantom(sys.argv[1] + '/a', patients=2)\n"
+        "except ImportError as error: print(type(error).__name__, error)\n"
+        "from bussynth.cli import app\n"
+        "app.app(['phantom', sys.argv[1] + '/b'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert "MissingDependencyError" in done.stdout
+    assert done.returncode == 2
+    assert "pip install 'bussynth[full]'" in done.stderr
+
+
 def test_public_names_exist_and_are_sorted() -> None:
     assert sorted(bussynth.__all__) == bussynth.__all__
     for name in bussynth.__all__:

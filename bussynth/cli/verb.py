@@ -22,6 +22,7 @@ import typer
 
 from bussynth.cli.console import console_progress, print_json, show, warn
 from bussynth.config import Config, RunOptions, load_toml
+from bussynth.dependencies import missing_dependency
 from bussynth.errors import BussynthError, DataError, UsageError
 from bussynth.progress import Progress
 
@@ -99,12 +100,14 @@ def verb(
             except OSError as error:
                 # The file name is left out: it may be named after a patient.
                 reason = error.strerror or type(error).__name__
-                failure = DataError(f"The operating system refused: {reason}.")
-                _fail(name, failure, as_json=as_json)
+                refusal = DataError(f"The operating system refused: {reason}.")
+                _fail(name, refusal, as_json=as_json)
                 raise typer.Exit(3) from None
             except Exception as error:
-                _fail(name, BussynthError(_bug(error)), as_json=as_json)
-                raise typer.Exit(1) from None
+                absent = isinstance(error, ModuleNotFoundError) and missing_dependency(error)
+                failure = absent or BussynthError(_bug(error))
+                _fail(name, failure, as_json=as_json)
+                raise typer.Exit(failure.exit_code) from None
             for note in outcome.notes:
                 warn(f"Note: {note}")
             if as_json:
