@@ -66,6 +66,7 @@ def road(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_package_verifies_and_loads(road: Path) -> None:
     verified = call("verify", road / "package", "--trust", road / "site.key.pub")
     assert verified["images"] == 64
+    assert verified["name"] == "package"
     dataset = bussynth.load(road / "package", trust=road / "site.key.pub")
     assert isinstance(dataset, torch.utils.data.Dataset)
     batch = next(iter(torch.utils.data.DataLoader(dataset, batch_size=16)))

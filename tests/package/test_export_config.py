@@ -18,9 +18,8 @@ def test_defaults() -> None:
     assert ExportConfig.from_dict(config.to_dict()) == config
 
 
-def test_name_is_required() -> None:
-    with pytest.raises(UsageError, match="missing key 'name'"):
-        ExportConfig.from_dict({})
+def test_name_may_be_left_to_the_folder() -> None:
+    assert ExportConfig.from_dict({}).name is None
 
 
 @pytest.mark.parametrize(
