@@ -31,6 +31,8 @@ __all__ = [
 
 Images = npt.NDArray[np.uint8]
 _DOSE_PERMUTATIONS = 400
+_DOSE_TESTS = 2
+"""Tests among which Holm's correction shares the level in the verdict."""
 
 
 @dataclass(frozen=True)
@@ -247,7 +249,9 @@ def dose_response(
                 confidence=settings.confidence,
                 rng=rng,
             )
-            fires = result.p_value is not None and result.p_value <= settings.alpha
+            # As in the verdict, where the other test is silent.
+            level = settings.alpha / _DOSE_TESTS
+            fires = result.p_value is not None and result.p_value <= level
             hits[repeat] = bool(found[added].any()), fires
         doses.append(
             Dose(

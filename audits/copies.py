@@ -7,8 +7,10 @@ distance to the next patient. That ratio is the score. Smoothing or noise change
 alike, so images that are merely smoother than real ones do not look like copies.
 
 The ratio of first to second neighbour follows Yoon et al. (ICML workshop 2023, rule of one third);
-the largest tile distance follows Carlini et al. (USENIX Security 2023). Neighbours of the same
-patient are excluded from the second distance, or frames of one loop would hide every copy.
+the largest tile distance, listed beside each pair but deciding nothing, follows Carlini et al.
+(USENIX Security 2023). Neighbours of the same patient are excluded from the second distance, or
+frames of one loop would hide every copy. So are patients as near as the first where the others are
+far: the same picture filed under several patients, which generators memorise most readily.
 """
 
 from __future__ import annotations
@@ -33,6 +35,12 @@ _BLOCK = 128
 """Queries computed together. Shards are cut at multiples, so results do not depend on shards."""
 _WORKING = 64
 _TILES = 4
+_SAME = 1 / 3
+"""Patients within this share of the farthest candidate's distance show one picture.
+
+Rule of one third, at the finest scale: two images that are both that close to a query are close to
+each other (triangle inequality).
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,8 +67,8 @@ class CopyScores:
     """What the search found for each of m queries, at each scale of :data:`SCALES`.
 
     Attributes:
-        ratio: float64 (m, scales), first distance / second distance; 1 where there is no second
-            patient or the query is flat.
+        ratio: float64 (m, scales), first distance / second distance, where the second patient
+            does not show the first one's picture; 1 where there is none or the query is flat.
         distance: float64 (m, scales), sqrt(2 - 2 NCC) to the nearest image after alignment.
         row: int64 (m, scales), the caller's row of the nearest image, -1 where none.
         patient: int64 (m, scales), its patient, -1 where none.
@@ -219,6 +227,7 @@ def _score_block(
     nearest = np.full((m, scales), np.inf)
     chosen = np.full((m, scales), -1, np.int64)
     every = np.arange(m)
+    same = _same_picture(distances)
     for scale in range(scales):
         ordered = np.argsort(distances[:, :, scale], axis=1, kind="stable")
         first = ordered[:, 0]
@@ -226,7 +235,11 @@ def _score_block(
         found = np.isfinite(nearest[:, scale])
         chosen[found, scale] = positions[every, first][found]
         if ordered.shape[1] > 1:
-            second = distances[every, ordered[:, 1], scale]
+            # The nearest patient but the first who shows another picture.
+            other = ~np.take_along_axis(same, ordered, 1)
+            other[:, 0] = False
+            column = np.where(other.any(axis=1), other.argmax(axis=1), 1)
+            second = distances[every, ordered[every, column], scale]
             usable = found & np.isfinite(second) & (second > 0) & ~flat
             ratio[usable, scale] = nearest[usable, scale] / second[usable]
     finest = distances[:, :, 0].argmin(axis=1)
@@ -239,6 +252,14 @@ def _score_block(
         tiles[every, finest],
         np.array([family[n].mirrored for n in windows[every, finest]], np.bool_),
     )
+
+
+def _same_picture(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Which candidates are so near at the finest scale that they show one picture, (m, count)."""
+    finest = distances[:, :, 0]
+    known = np.where(np.isfinite(finest), finest, -np.inf)
+    result: npt.NDArray[np.bool_] = finest <= _SAME * known.max(axis=1, keepdims=True)
+    return result
 
 
 def _score_shard(

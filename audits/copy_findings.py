@@ -47,6 +47,8 @@ class CopyFindings:
         control_images: Those that meet the criterion for a control image: false alarms.
         control_patients: Distinct control patients concerned.
         excess_p: Probability of at least that many train patients if hits fell at random.
+        beyond_doubt: Whether the hits need no comparison with chance: the declared threshold
+            held, or some hit has a ratio of a near-duplicate.
     """
 
     n_images: int
@@ -55,6 +57,7 @@ class CopyFindings:
     control_images: int
     control_patients: int
     excess_p: float
+    beyond_doubt: bool = True
 
     def above_control(self, alpha: float) -> bool:
         """Whether the copies of train images exceed what false alarms explain.
@@ -63,10 +66,13 @@ class CopyFindings:
             alpha: Level of the comparison with false alarms.
 
         Returns:
-            True for any copy when control patients are never hit; else when the excess is
-            significant.
+            True for any copy beyond doubt when control patients are never hit; else when the
+            excess is significant. The smallest ratio of a few control images is no bound for many
+            synthetic images, so a hit just below a threshold drawn from it proves nothing.
         """
-        return self.train_images > 0 and (self.control_images == 0 or self.excess_p <= alpha)
+        if not self.train_images:
+            return False
+        return (self.beyond_doubt and not self.control_images) or self.excess_p <= alpha
 
 
 def calibrate(
@@ -138,5 +144,7 @@ def count_copies(
         int((of_control.any(axis=1) & ~of_train.any(axis=1)).sum()),
         hit_control,
         float(excess),
+        not thresholds.tightened
+        or bool((scores.ratio[of_train] <= settings.duplicate_ratio).any()),
     )
     return findings, np.where(of_train.any(axis=1), of_train.argmax(axis=1), -1)

@@ -143,6 +143,22 @@ def _framing(
     return alter
 
 
+def _upside_down(images: Images, rng: np.random.Generator) -> Images:
+    return np.ascontiguousarray(images[:, ::-1])
+
+
+def _inverted(images: Images, rng: np.random.Generator) -> Images:
+    return 255 - images
+
+
+def _halves(images: Images, rng: np.random.Generator) -> Images:
+    """Keep the left half and take the right half from the next image."""
+    mixed = np.roll(images, 1, axis=0)
+    half = images.shape[2] // 2
+    mixed[:, :, :half] = images[:, :, :half]
+    return mixed
+
+
 def _class(
     family: str, label: str, severity: float, alter: Alteration, *, decisive: bool = False
 ) -> PlantedClass:
@@ -173,5 +189,10 @@ PLANTED_CLASSES: tuple[PlantedClass, ...] = (
     _class("zoom", "0.8 or 1.25", 2, _framing(zooms=(0.8, 1.25))),
     _class("rotation", "5 degrees", 1, _framing(degrees=5)),
     _class("rotation", "10 degrees", 2, _framing(degrees=10)),
+    # Outside the family that is searched: the report shall say so with numbers.
+    _class("crop", "to 0.7 of the side", 1, _framing(zooms=(1 / 0.7,))),
+    _class("upside down", "", 1, _upside_down),
+    _class("inverted grey values", "", 1, _inverted),
+    _class("left half beside another patient's right half", "", 1, _halves),
 )
 """The planted classes, in report order."""

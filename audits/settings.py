@@ -22,6 +22,7 @@ def _option(
 _STRICT = (
     "alpha",
     "null_alpha",
+    "confidence",
     "copy_ratio",
     "copy_distance",
     "control_margin",
@@ -214,6 +215,20 @@ class AuditSettings:
         threshold that anybody can lower is no threshold.
         """
         return tuple(name for name in _STRICT if getattr(self, name) < _default(name))
+
+    def unreachable(self, tests: int, nulls: int) -> tuple[str, ...]:
+        """Levels that no p-value can reach with so few permutations.
+
+        Args:
+            tests: Tests that share ``alpha``.
+            nulls: Null comparisons that share ``null_alpha``.
+        """
+        least = 1.0 / (self.permutations + 1)
+        levels = {
+            "alpha": self.alpha / max(1, tests),
+            "null_alpha": self.null_alpha / max(1, nulls),
+        }
+        return tuple(name for name, level in levels.items() if least > level)
 
     def describe(self) -> dict[str, dict[str, Any]]:
         """Each setting with its value, help and reference, as plain JSON types."""

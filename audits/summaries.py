@@ -97,8 +97,9 @@ def summarise_disclosure(result: Disclosure | None, n: Counts, alpha: float) -> 
         sentence=(
             f"{result.disclosed_train} of {result.n_train} train patients and "
             f"{result.disclosed_control} of {result.n_control} control patients are within the "
-            f"declared distance: excess disclosure {result.risk:.3f}, at most {result.upper:.3f} "
-            f"(one-sided {result.confidence:.0%} bound)."
+            "distance that a declared share of all reaches: excess disclosure "
+            f"{result.risk:.3f}, at most {result.upper:.3f} (one-sided "
+            f"{result.confidence:.0%} bound)."
         ),
         details=plain(result),
     )

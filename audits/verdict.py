@@ -125,6 +125,11 @@ def _limits(findings: Findings, settings: AuditSettings) -> list[str]:
         f"The setting {name} is below its default, so the audit finds less than it should."
         for name in settings.loosened()
     ]
+    reasons += [
+        f"With {settings.permutations} permutations no p-value can reach the level set by {name}, "
+        "so these comparisons are silent whatever happened."
+        for name in settings.unreachable(len(findings.p_values), len(findings.nulls))
+    ]
     if not findings.n_synthetic:
         reasons.append("There are no synthetic images.")
     if not findings.n_train_patients:
@@ -155,6 +160,11 @@ def _limits(findings: Findings, settings: AuditSettings) -> list[str]:
             f"The copy search fired on {copies.control_images} synthetic images that resemble "
             "control patients, who cannot have been copied, so it is not specific here."
         )
+    elif copies.train_images and not copies.above_control(settings.alpha):
+        reasons.append(
+            f"The copy search flagged {copies.train_images} synthetic images that resemble train "
+            "patients, but only just, at a threshold that control images came near."
+        )
     for name, p_value in findings.p_values.items():
         if p_value is None:
             reasons.append(f"The {name} test is not estimable with these numbers.")
@@ -178,7 +188,7 @@ def _limits(findings: Findings, settings: AuditSettings) -> list[str]:
     return reasons
 
 
-def _statements(findings: Findings) -> list[str]:
+def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
     reasons = []
     decisive = [recall for recall in findings.recalls if recall.decisive and recall.planted]
     if decisive and findings.n_synthetic:
@@ -190,8 +200,10 @@ def _statements(findings: Findings) -> list[str]:
         )
     if findings.upper_risk is not None:
         reasons.append(
-            "At the declared distance, the excess disclosure of train patients is at most "
-            f"{findings.upper_risk:.1%} (one-sided bound)."
+            f"At the distance that the closest {settings.disclosure_quantile:.3g} of all patients "
+            f"reach, the excess disclosure of train patients is at most {findings.upper_risk:.1%} "
+            "(one-sided bound). The share reached is fixed, so the bound compares train with "
+            "control patients and is no limit on how many patients resemble a synthetic image."
         )
     return reasons
 
@@ -216,4 +228,6 @@ def decide(findings: Findings, settings: AuditSettings) -> Verdict:
         state = State.INCONCLUSIVE
     else:
         state = State.NO_EVIDENCE
-    return Verdict(state, tuple(failures), tuple(limits), tuple(_statements(findings)), adjusted)
+    return Verdict(
+        state, tuple(failures), tuple(limits), tuple(_statements(findings, settings)), adjusted
+    )

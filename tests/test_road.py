@@ -20,7 +20,7 @@ from bussynth.cli import app
 from bussynth.cohort import Cohort, Row
 
 PHANTOMS = ["--patients", 440, "--image-size", 32, "--min-views", 1, "--max-views", 1]
-QUICK = ["--permutations", 199, "--bootstrap", 100, "--dose-repeats", 1, "--planted", 60]
+QUICK = ["--permutations", 299, "--bootstrap", 100, "--dose-repeats", 1, "--planted", 60]
 
 
 def call(*arguments: object, code: int = 0) -> dict[str, Any]:

@@ -132,9 +132,15 @@ def fit_boxes(
         weights = np.array([1 / images[owner] for owner in owners[chosen].tolist()])
         return BoxModel.fit(points[chosen], weights, base)
 
-    pooled = fit(np.ones(len(rows), dtype=bool), None)
-    models = {"any": pooled}
-    for kind in sorted(set(kinds.tolist()) - {"any"}):
-        if len(set(owners[kinds == kind].tolist())) >= min_patients:
-            models[kind] = fit(kinds == kind, pooled)
-    return models
+    common = [
+        kind
+        for kind in sorted(set(kinds.tolist()))
+        if len(set(owners[kinds == kind].tolist())) >= min_patients
+    ]
+    # Too few patients of rare pathologies stay out of the pool as well: the difference between
+    # the pool and the models of the others would give away their boxes.
+    chosen = np.isin(kinds, common)
+    if len(set(owners[~chosen].tolist())) >= min_patients:
+        chosen[:] = True
+    pooled = fit(chosen, None)
+    return {"any": pooled} | {kind: fit(kinds == kind, pooled) for kind in common if kind != "any"}

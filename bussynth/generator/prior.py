@@ -83,7 +83,15 @@ class ConditionPrior:
             if len(members[key]) >= min_patients
         }
         values = {
-            column: _column(columns.index(column), columns, keys, weights, vocabulary[column])
+            column: _column(
+                columns.index(column),
+                columns,
+                keys,
+                weights,
+                patients,
+                vocabulary[column],
+                min_patients,
+            )
             for column in columns
         }
         return cls(
@@ -250,23 +258,35 @@ def _column(
     columns: Sequence[str],
     keys: Sequence[Cell],
     weights: npt.NDArray[np.float64],
+    patients: Sequence[str],
     values: Sequence[str],
+    min_patients: int,
 ) -> dict[str, tuple[float, ...]]:
-    """Smoothed shares of "not stated" and the values of a column, overall and by pathology."""
+    """Smoothed shares of "not stated" and the values of a column, overall and by pathology.
+
+    A value that too few patients share counts as one that nobody has, and a pathology of too few
+    patients gets no shares of its own: a share next to the smoothing would tell of one patient.
+    """
     where = columns.index("pathology") if "pathology" in columns else -1
     options = [_UNKNOWN, *values]
     # "Not stated" gets no pseudo-patients: it appears only where it appeared.
     prior = np.array([0.0] + [_SMOOTHING] * len(values))
 
     def shares(chosen: Sequence[bool]) -> tuple[float, ...]:
-        counts = prior.copy()
-        for key, weight, use in zip(keys, weights, chosen, strict=True):
+        counts, sharing = prior.copy(), [set[str]() for _ in options]
+        for key, weight, patient, use in zip(keys, weights, patients, chosen, strict=True):
             if use:
                 counts[options.index(key[index])] += weight
+                sharing[options.index(key[index])].add(patient)
+        rare = [len(group) < min_patients for group in sharing]
+        counts[rare] = prior[rare]
         return tuple(round(float(v), 3) for v in counts / counts.sum())
 
     table = {"any": shares([True] * len(keys))}
     if where >= 0 and index != where:
         for pathology in sorted({key[where] for key in keys} - {_UNKNOWN}):
-            table[pathology] = shares([key[where] == pathology for key in keys])
+            chosen = [key[where] == pathology for key in keys]
+            having = {patient for patient, use in zip(patients, chosen, strict=True) if use}
+            if len(having) >= min_patients:
+                table[pathology] = shares(chosen)
     return table

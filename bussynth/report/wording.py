@@ -36,8 +36,9 @@ VERDICTS: Mapping[str, VerdictText] = {
         headline="These images must not leave the site.",
         meaning=(
             "The audit found traces of training patients in the synthetic images: more than "
-            "chance explains. The generator has memorised some of what it was shown. bussynth "
-            "refuses to export these images."
+            "chance explains. The likeliest reason is that the generator has memorised some of "
+            "what it was shown; if limits are listed below, train and control patients may also "
+            "differ for other reasons. bussynth refuses to export these images."
         ),
         not_meaning=(
             "It does not mean that somebody has recognised a patient, nor that the method is "
@@ -113,6 +114,9 @@ _CANNOT_SHOW: tuple[str, ...] = (
     "attacker with unlimited knowledge may learn.",
     "It assumes that the train images are those the generator learned from, and that one person "
     "does not appear under two keys.",
+    "It cannot see what was done to the images before. If images too close to training patients "
+    "were removed, the rest looks clean, yet the gap points at those patients; whoever does so "
+    "must say so.",
     "It is valid for exactly this set of images. Other images of the same generator, and the same "
     "images after some were removed, need an audit of their own; repeated audits against the same "
     "control patients weaken each other.",

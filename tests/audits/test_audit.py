@@ -14,7 +14,7 @@ from audits.settings import AuditSettings
 from audits.verdict import State
 
 SMALL = AuditSettings(
-    permutations=199,
+    permutations=299,
     bootstrap=50,
     planted=60,
     dose=(3, 30),

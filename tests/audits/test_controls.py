@@ -55,6 +55,15 @@ def test_copies_of_control_patients_are_false_alarms() -> None:
     assert clean.above_control(0.05)
 
 
+def test_a_hit_just_below_a_threshold_drawn_from_control_images_proves_nothing() -> None:
+    tightened = calibrate(_scores([0.45], [15]), np.zeros(1, np.bool_), SETTINGS)
+    near, _ = count_copies(_scores([0.4], [0]), PATIENTS, tightened, SETTINGS)
+    assert near.train_images == 1
+    assert not near.above_control(0.05)
+    clear, _ = count_copies(_scores([0.1], [0]), PATIENTS, tightened, SETTINGS)
+    assert clear.above_control(0.05)
+
+
 def test_recall_is_lost_when_the_threshold_is(make_images) -> None:
     images, keys = make_images(25, seed=20)
     patients = np.unique(keys, return_inverse=True)[1]

@@ -64,6 +64,25 @@ def test_frames_of_one_loop_do_not_hide_a_copy(make_images) -> None:
     assert not _is_copy(score_copies(near, build_reference(everything, alone))).any()
 
 
+@pytest.mark.parametrize("keys_of_one_image", [2, 3])
+def test_a_picture_filed_under_several_patients_does_not_hide_its_copy(
+    make_images, keys_of_one_image: int
+) -> None:
+    images, keys = make_images(40, seed=11)
+    rng = np.random.default_rng(0)
+
+    def like(image: np.ndarray) -> np.ndarray:
+        return np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+
+    again = [like(images[3])[:, ::-1] for _ in range(keys_of_one_image - 1)]
+    everything = np.concatenate([images, np.array(again)])
+    numbers = np.arange(len(everything), dtype=np.int64)
+    assert len(set(keys)) == len(images)
+    scores = score_copies(like(images[3])[None], build_reference(everything, numbers))
+    assert _is_copy(scores).all()
+    assert scores.ratio.max() < 0.5
+
+
 def test_own_patient_is_left_out(make_images) -> None:
     images, keys = make_images(30, 2, seed=6)
     numbers = _numbers(keys)

@@ -42,3 +42,11 @@ def test_thresholds_below_their_default_are_named() -> None:
     assert AuditSettings().loosened() == ()
     assert AuditSettings(alpha=0.1, copy_ratio=0.6, min_control_patients=300).loosened() == ()
     assert AuditSettings(copy_ratio=0.3, min_recall=0.5).loosened() == ("copy_ratio", "min_recall")
+    assert AuditSettings(confidence=0.5).loosened() == ("confidence",)
+
+
+def test_levels_out_of_reach_of_few_permutations_are_named() -> None:
+    assert AuditSettings().unreachable(2, 3) == ()
+    assert AuditSettings(permutations=299).unreachable(2, 3) == ()
+    assert AuditSettings(permutations=298).unreachable(2, 3) == ("null_alpha",)
+    assert AuditSettings(permutations=38).unreachable(2, 3) == ("alpha", "null_alpha")

@@ -62,6 +62,7 @@ def test_a_sound_audit_without_evidence_states_its_floor() -> None:
         ({"identical": 1}, "equal a real image pixel by pixel"),
         ({"copies": _copies(1)}, "near-copies"),
         ({"copies": _copies(30, 1, 0.001)}, "more than the 1 control patients hit explain"),
+        ({"copies": replace(_copies(30, 0, 0.001), beyond_doubt=False)}, "near-copies"),
         ({"p_values": {"contrast": 0.02, "disclosure": 0.6}}, "closer to train patients"),
         ({"p_values": {"contrast": None, "disclosure": 0.04}}, "have a close synthetic image"),
     ],
@@ -70,6 +71,12 @@ def test_evidence_fails(change: dict[str, Any], words: str) -> None:
     verdict = decide(replace(SOUND, **change), SETTINGS)
     assert verdict.state is State.FAIL
     assert words in verdict.reasons[0]
+
+
+def test_too_few_permutations_end_in_no_clean_verdict() -> None:
+    verdict = decide(SOUND, AuditSettings(permutations=19))
+    assert verdict.state is State.INCONCLUSIVE
+    assert "no p-value can reach the level set by alpha" in verdict.limits[0]
 
 
 @pytest.mark.parametrize(
@@ -84,6 +91,7 @@ def test_evidence_fails(change: dict[str, Any], words: str) -> None:
         ({"duplicates_across": 2}, "2 control images are duplicates"),
         ({"copies": _copies(0, 2)}, "cannot have been copied"),
         ({"copies": _copies(2, 2, 0.5)}, "not specific"),
+        ({"copies": replace(_copies(1, 0, 0.75), beyond_doubt=False)}, "but only just"),
         ({"p_values": {"contrast": None, "disclosure": 0.5}}, "contrast test is not estimable"),
         ({"mismatch_rate": 0.01}, "Brute force contradicts 1.00%"),
         ({"n_synthetic": 0}, "There are no synthetic images."),

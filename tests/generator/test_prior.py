@@ -100,6 +100,34 @@ def test_rare_combinations_are_pooled() -> None:
     assert ConditionPrior.fit(few, patients, VOCABULARY, SIZE, 4).boxes != {}
 
 
+def test_one_patient_with_a_rare_value_leaves_no_trace_in_the_prior() -> None:
+    data = [row for row in rows(200) if row["pathology"] != "normal"]
+    before = fit(data)
+    cut_off = {"pathology": "malignant", "device": "a", "lesion_box": None}
+    alone = {"pathology": "normal", "device": "a", "lesion_box": (1.0, 1.0, 3.0, 3.0)}
+    for added in (cut_off, alone):
+        after = fit([*data, added])
+        for kind in ("benign", "malignant"):
+            assert after.values["device"][kind] == before.values["device"][kind]
+        assert "normal" not in after.values["device"]
+        normal = (prior.values["pathology"]["any"][1] for prior in (before, after))
+        assert len(set(normal)) == 1
+        assert after.boxes == before.boxes
+    # Five such patients are enough to count.
+    rare = fit([*data, *[cut_off] * 5])
+    assert rare.values["device"]["malignant"] != before.values["device"]["malignant"]
+    assert fit([*data, *[alone] * 5]).boxes != before.boxes
+
+
+def test_rare_pathologies_that_are_many_together_share_one_box_model() -> None:
+    data = [
+        {"pathology": kind, "device": "a", "lesion_box": (5.0 + i, 5.0, 50.0, 50.0)}
+        for kind in ("benign", "malignant")
+        for i in range(3)
+    ]
+    assert set(fit(data).boxes) == {"any"}
+
+
 def test_patients_weigh_the_same() -> None:
     data = [{"pathology": "benign", "device": "a"}] * 90
     data += [{"pathology": "malignant", "device": "b"}] * 10
