@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
@@ -98,6 +99,9 @@ class Config:
                 problems.append(f"{field.name}={value!r}: expected {_name(hint)}")
                 continue
             if value is None:
+                continue
+            if isinstance(value, float) and math.isinf(value):
+                problems.append(f"{field.name}={value!r}: must be finite")
                 continue
             low, high = field.metadata.get("min"), field.metadata.get("max")
             choices = field.metadata.get("choices")

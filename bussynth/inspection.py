@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from bussynth.errors import DataError
+from bussynth.errors import DataError, IntegrityError
 
 __all__ = ["inspect_folder"]
 
@@ -19,6 +19,7 @@ def inspect_folder(path: Path) -> dict[str, Any]:
 
     Raises:
         DataError: The folder holds none of them.
+        IntegrityError: The record of a model is damaged.
     """
     from bussynth.cohort.cohort import Cohort
     from bussynth.package.verify import inspect_package
@@ -40,7 +41,12 @@ def inspect_folder(path: Path) -> dict[str, Any]:
         }
     if (path / "model.json").is_file():
         try:
-            return {"what": "model", **json.loads((path / "model.json").read_text("utf-8"))}
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path / 'model.json'} cannot be read.") from error
+            record = json.loads((path / "model.json").read_text("utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise IntegrityError(f"{path / 'model.json'} cannot be read.") from error
+        if not isinstance(record, dict):
+            raise IntegrityError(f"{path / 'model.json'} is no record of a model.")
+        return {"what": "model", **record}
+    if (path / "training.json").is_file():
+        raise DataError(f"{path} holds an unfinished training; run the same train command again.")
     raise DataError(f"{path} holds no cohort, model or package.")

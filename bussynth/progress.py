@@ -23,9 +23,16 @@ class Progress:
 
     @contextmanager
     def task(
-        self, description: str, total: int | None = None, unit: str = "images"
+        self, description: str, total: int | None = None, unit: str = "images", done: int = 0
     ) -> Iterator[Task]:
-        """Open a task of ``total`` units (unknown if None) for the length of a block."""
+        """Open a task for the length of a block.
+
+        Args:
+            description: What is done, in a word or two.
+            total: Units to do; None if unknown.
+            unit: Name of the units.
+            done: Units that an earlier run has done; they count for the bar, not the rate.
+        """
         yield Task()
 
 

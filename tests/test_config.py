@@ -72,3 +72,12 @@ def test_toml_unknown_table_and_broken_file(tmp_path) -> None:
 
 def test_suggest_is_silent_without_a_near_word() -> None:
     assert suggest("zzz", ["train"]) == ""
+
+
+def test_infinity_is_refused_where_no_bound_would() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Open(Config):
+        minutes: float | None = option(None, "Minutes.", min=0.01)
+
+    with pytest.raises(UsageError, match="finite"):
+        Open(minutes=float("inf"))

@@ -29,9 +29,12 @@ from bussynth.images import encode_png
 if TYPE_CHECKING:
     from audits.result import AuditResult
 
-__all__ = ["PASSED", "AuditReport", "build_report"]
+__all__ = ["MARKERS", "PASSED", "AuditReport", "build_report"]
 
 PASSED = "NO EVIDENCE ABOVE FLOOR"
+MARKERS = ("report.json",)
+"""What tells an audit from other folders: --force replaces nothing else."""
+
 _LIBRARIES = ("faiss-cpu", "numpy", "pillow", "pyarrow", "scipy")
 _GRID = (4, 6)
 _GAP = 2
@@ -91,11 +94,11 @@ class AuditReport:
             DataError: The file system refused.
         """
         out = Path(out)
-        atomic.check_output(out, force=force)
+        atomic.check_output(out, force=force, markers=MARKERS)
         environment = {**self.report["environment"], "run": 1 + _earlier_runs(out, self.report)}
         written = replace(self, report={**self.report, "environment": environment})
         html = written.to_html()
-        with atomic.new_directory(out, force=force) as staging:
+        with atomic.new_directory(out, force=force, markers=MARKERS) as staging:
             atomic.write_json(staging / "report.json", written.report)
             digest = hashlib.sha256((staging / "report.json").read_bytes()).hexdigest()
             atomic.write_text(staging / "report.sha256", f"{digest}  report.json\n")

@@ -16,7 +16,7 @@ from audits.settings import AuditSettings
 from bussynth import atomic
 from bussynth.auditing.comparison import Comparison, PatientKeys, open_comparison
 from bussynth.auditing.config import AuditConfig
-from bussynth.auditing.record import AuditReport, build_report
+from bussynth.auditing.record import MARKERS, AuditReport, build_report
 from bussynth.auditing.sources import Source
 from bussynth.config import RunOptions
 from bussynth.errors import DataError, UsageError
@@ -66,7 +66,7 @@ def audit(
     options = options or RunOptions()
     settings = _settings(config)
     if out is not None:
-        atomic.check_output(Path(out), force=force)
+        atomic.check_output(Path(out), force=force, markers=MARKERS)
     comparison = open_comparison(
         synthetic, train=train, control=control, real=real, patients=patients
     )
@@ -100,7 +100,7 @@ def check_audit(
     config = config or AuditConfig()
     _settings(config)
     if out is not None:
-        atomic.check_output(Path(out), force=force)
+        atomic.check_output(Path(out), force=force, markers=MARKERS)
     comparison = open_comparison(
         synthetic, train=train, control=control, real=real, patients=patients
     )
@@ -131,7 +131,7 @@ def _settings(config: AuditConfig) -> AuditSettings:
 
 def _read(comparison: Comparison, progress: Progress) -> dict[str, npt.NDArray[np.uint8]]:
     total = sum(len(source) for source in comparison.sources)
-    with progress.task("reading", total=total) as task:
+    with progress.task("Reading", total=total) as task:
         return {source.role: source.load(comparison.size, task) for source in comparison.sources}
 
 
@@ -156,7 +156,7 @@ def _measure(
 
     with (
         _executor(options.workers) as executor,
-        progress.task("auditing", unit="steps") as task,
+        progress.task("Auditing", unit="steps") as task,
     ):
         try:
             result = audit_images(

@@ -64,7 +64,7 @@ class _BarProgress(Progress):
 
     @contextmanager
     def task(
-        self, description: str, total: int | None = None, unit: str = "images"
+        self, description: str, total: int | None = None, unit: str = "images", done: int = 0
     ) -> Iterator[Task]:
         from rich.console import Console
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -81,13 +81,16 @@ class _BarProgress(Progress):
             TextColumn("{task.fields[info]}"),
             console=Console(stderr=True),
         ) as bar:
-            yield _BarTask(bar, bar.add_task(description, total=total, rate="", info=""), unit)
+            yield _BarTask(
+                bar, bar.add_task(description, total=total, completed=done, rate="", info=""), unit
+            )
 
 
 class _LineTask(Task):
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+    def __init__(self, description: str, total: int | None, unit: str, done: int) -> None:
         self._description, self._total, self._unit = description, total, unit
         self._start = self._said = time.monotonic()
+        self._before = done
         self._done = 0
         self._info: dict[str, str | float] = {}
 
@@ -103,7 +106,8 @@ class _LineTask(Task):
         total = "" if self._total is None else f"/{self._total}"
         rate = f"{self._done / seconds:.3g} {self._unit}/s"
         warn(
-            f"{self._description}: {self._done}{total} {self._unit}, {seconds:.0f} s, {rate}"
+            f"{self._description}: {self._before + self._done}{total} {self._unit}, "
+            f"{seconds:.0f} s, {rate}"
             f"{', ' + _text(self._info) if self._info else ''}"
         )
 
@@ -113,9 +117,9 @@ class _LineProgress(Progress):
 
     @contextmanager
     def task(
-        self, description: str, total: int | None = None, unit: str = "images"
+        self, description: str, total: int | None = None, unit: str = "images", done: int = 0
     ) -> Iterator[Task]:
-        task = _LineTask(description, total, unit)
+        task = _LineTask(description, total, unit, done)
         yield task
         task.say()
 

@@ -35,6 +35,8 @@ def inspect(
 
     if beside is not None and grid is None:
         raise UsageError("--beside needs --grid, the file to draw into.")
+    if grid is not None and grid.suffix.lower() != ".png":
+        raise UsageError(f"--grid draws a PNG file; give {grid} the ending .png.")
     if grid is not None and grid.exists() and not run.force:
         raise UsageError(f"{grid} exists; choose another name, or use --force.")
     data = inspect_folder(path)

@@ -23,9 +23,9 @@ def phantom(
 
     Example: bussynth phantom phantoms --patients 500 --image-size 64 --seed 1
     """
-    from bussynth import atomic
+    from bussynth.cohort.cohort import Cohort
 
-    atomic.check_output(out, force=run.force)
+    Cohort.check_place(out, "phantom", force=run.force)
     if run.dry_run:
         return Outcome(data=config.to_dict(), text=f"{out} can be written.")
     from bussynth.cohort.phantom.cohort import write_phantom_cohort

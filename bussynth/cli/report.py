@@ -30,6 +30,8 @@ def report(
     from bussynth.report.render import read_grid, read_report, render_report
 
     target = out or path.with_suffix(".html")
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise UsageError(f"--out is an HTML file; give {target} the ending .html.")
     if target.exists() and not run.force:
         raise UsageError(f"{target} exists; choose another name with --out, or use --force.")
     atomic.write_text(target, render_report(read_report(path), grid_png=read_grid(path)))

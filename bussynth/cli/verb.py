@@ -162,7 +162,7 @@ def _call(
         for item in dataclasses.fields(config):
             given = arguments.pop(item.name)
             if given is not None and given != []:
-                settings[item.name] = _from_flag(item.name, given, hints[item.name])
+                settings[item.name] = _from_flag(_flag_names(item)[0], given, hints[item.name])
         for key, value in settings.items():
             if isinstance(value, list) and _is_tuple(hints.get(key)):
                 settings[key] = tuple(value)
@@ -246,10 +246,9 @@ def _flag(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
         text = ", ".join(map(str, shown)) if isinstance(shown, tuple) else str(shown)
         help_text += f" Default: {text}."
     flag_type = _flag_type(hint)
-    dashed = "--" + item.name.replace("_", "-")
-    names = item.metadata.get("flags") or [dashed]
+    names = _flag_names(item)
     if flag_type is bool:
-        names = [f"{dashed}/--no-{dashed[2:]}"]
+        names = [f"{names[0]}/--no-{names[0][2:]}"]
     annotation = Annotated[
         flag_type | None,  # type: ignore[valid-type]
         typer.Option(*names, help=help_text, show_default=False),
@@ -257,6 +256,10 @@ def _flag(item: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
+
+
+def _flag_names(item: dataclasses.Field[Any]) -> list[str]:
+    return list(item.metadata.get("flags") or ["--" + item.name.replace("_", "-")])
 
 
 def _flag_type(hint: Any) -> Any:
@@ -282,7 +285,7 @@ def _from_flag(name: str, given: Any, hint: Any) -> Any:
         for text in given:
             key, separator, value = text.partition("=")
             if not separator or not key:
-                raise UsageError(f"--{name.replace('_', '-')} {text!r}: write KEY=VALUE.")
+                raise UsageError(f"{name} {text!r}: write KEY=VALUE.")
             pairs[key] = value
         return pairs
     return tuple(given) if _is_tuple(hint) else given

@@ -16,6 +16,7 @@ from bussynth.cohort.row import SPLITS, Row
 from bussynth.cohort.schema import (
     KINDS,
     Shard,
+    arrow_schema,
     build_manifest,
     check_vocabulary,
     content_digest,
@@ -89,6 +90,35 @@ class Cohort:
         return cls(path, parse_manifest(text))
 
     @classmethod
+    def check_place(cls, path: Path | str, kind: str, *, force: bool = False) -> None:
+        """Refuse a place that a new cohort must not take.
+
+        ``force`` replaces a cohort of the same kind only: synthetic images written over the
+        patients' cohort, or over a model, would be a loss that nothing undoes.
+
+        Args:
+            path: The folder to make.
+            kind: Kind of the new cohort.
+            force: Replace an earlier cohort of this kind.
+
+        Raises:
+            UsageError: The place is taken by something else, or ``force`` is not given.
+        """
+        path = Path(path)
+        atomic.check_output(path, force=force, markers=(_MANIFEST,))
+        if not (path / _MANIFEST).is_file():
+            return
+        try:
+            found = cls.open(path).kind
+        except DataError:
+            return  # damaged: nothing to protect
+        if found != kind:
+            raise UsageError(
+                f"{path} holds a {found} cohort, which a {kind} one does not replace; choose "
+                "another name."
+            )
+
+    @classmethod
     def create(
         cls,
         path: Path | str,
@@ -123,7 +153,8 @@ class Cohort:
             raise UsageError(f"kind={kind!r}: must be one of {', '.join(KINDS)}.")
         size = (image_size, image_size) if isinstance(image_size, int) else image_size
         words = check_vocabulary(vocabulary)
-        with atomic.new_directory(path, force=force) as staging:
+        cls.check_place(path, kind, force=force)
+        with atomic.new_directory(path, force=force, markers=(_MANIFEST,)) as staging:
             shards, tally = write_shards(
                 staging,
                 rows,
@@ -358,8 +389,13 @@ class Cohort:
         self, columns: Sequence[str] | None, *, rows: int
     ) -> Iterator[pa.RecordBatch]:
         read = None if columns is None else list(dict.fromkeys([*columns, *self._filters]))
+        schema = arrow_schema(
+            self.vocabulary, patients=self.kind != "synthetic", masks=self.has_masks
+        )
         for shard in self.shards:
-            for batch in read_batches(self._path / shard.path, columns=read, rows=rows):
+            for batch in read_batches(
+                self._path / shard.path, schema=schema, columns=read, rows=rows
+            ):
                 kept = batch
                 for column, allowed in self._filters.items():
                     mask = pc.is_in(

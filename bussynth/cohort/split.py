@@ -25,10 +25,17 @@ from bussynth.cohort.row import Row
 from bussynth.cohort.schema import build_manifest
 from bussynth.cohort.split_config import SplitConfig
 from bussynth.cohort.store import write_shards
-from bussynth.errors import DataError, UsageError
+from bussynth.errors import DataError, IntegrityError, UsageError
 from bussynth.progress import SILENT, Progress
 
-__all__ = ["SplitResult", "check_split", "draw", "patient_strata", "split_cohort"]
+__all__ = [
+    "SplitResult",
+    "check_assignment",
+    "check_split",
+    "draw",
+    "patient_strata",
+    "split_cohort",
+]
 
 _SEVERITY = ("malignant", "benign", "normal")
 # Below this an audit is inconclusive; the figure is explained in docs/audit.md.
@@ -159,6 +166,12 @@ def check_split(cohort: Cohort, config: SplitConfig, *, force: bool = False) -> 
     wanted = 1 + (config.control > 0) + (config.test > 0)
     if patients < wanted:
         raise DataError(f"The cohort has {patients} patients; {wanted} splits need as many.")
+    for name, fraction in (("control", config.control), ("test", config.test)):
+        if 0 < fraction * patients < 1 - 1e-9:
+            raise DataError(
+                f"{patients} patients are too few for {name}={fraction}: the draw may leave it "
+                "without anybody."
+            )
     expected = round(patients * config.control)
     if expected < MIN_CONTROL_PATIENTS:
         return [
@@ -201,11 +214,10 @@ def split_cohort(
             raise DataError(
                 f"No patient was drawn for {name!r}; the cohort is too small for {name}={fraction}."
             )
-    committed = "\n".join(f"{patient} {name}" for patient, name in sorted(assignment.items()))
     images: Counter[str] = Counter()
 
     def assigned() -> Iterator[Row]:
-        with progress.task("splitting", total=len(cohort)) as task:
+        with progress.task("Splitting", total=len(cohort)) as task:
             for row in cohort:
                 name = assignment[row.patient or ""]
                 images[name] += 1
@@ -235,7 +247,7 @@ def split_cohort(
         "control": config.control,
         "test": config.test,
         "seed": seed,
-        "assignment_sha256": hashlib.sha256(committed.encode()).hexdigest(),
+        "assignment_sha256": _committed(sorted(assignment.items())),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "times_split": 1 + (cohort.split_record or {}).get("times_split", 0),
     }
@@ -257,6 +269,29 @@ def split_cohort(
         images=dict(images),
         notes=tuple(notes),
     )
+
+
+def check_assignment(cohort: Cohort) -> None:
+    """Compare who is in which split with what the lottery drew.
+
+    Raises:
+        IntegrityError: Splits were edited after the draw.
+    """
+    record = cohort.split_record
+    if record is None:
+        return
+    table = cohort.table(["patient", "split"]).group_by(["patient", "split"]).aggregate([])
+    pairs = sorted((str(row["patient"]), str(row["split"])) for row in table.to_pylist())
+    if _committed(pairs) != record.get("assignment_sha256"):
+        raise IntegrityError(
+            f"The splits in {cohort.path} are not those that `bussynth split` drew; restore the "
+            "cohort, or split it anew with --force."
+        )
+
+
+def _committed(pairs: Sequence[tuple[str, str]]) -> str:
+    text = "\n".join(f"{patient} {name}" for patient, name in pairs)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _remove_unlisted(root: Path, *, keep: str) -> None:

@@ -178,15 +178,17 @@ def write_shards(
 
 
 def read_batches(
-    path: Path, *, columns: Sequence[str] | None, rows: int
+    path: Path, *, schema: pa.Schema, columns: Sequence[str] | None, rows: int
 ) -> Iterator[pa.RecordBatch]:
     """Stream one shard in batches of at most ``rows`` rows.
 
     Raises:
-        IntegrityError: The shard is missing or no Parquet file.
+        IntegrityError: The shard is missing, no Parquet file, or lacks columns of ``schema``.
     """
     try:
         with pq.ParquetFile(path) as file:
+            if not set(schema.names) <= set(file.schema_arrow.names):
+                raise IntegrityError(f"The shard {path.name} lacks columns; the cohort is damaged.")
             yield from file.iter_batches(
                 batch_size=rows, columns=None if columns is None else list(columns)
             )

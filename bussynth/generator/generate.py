@@ -80,7 +80,7 @@ def check_generate(
     problems = [text.removeprefix("row 0: ") for text in encoder.problems([config.conditions])]
     if problems:
         raise UsageError("The model cannot be asked for these conditions.", problems)
-    atomic.check_output(Path(out), force=force)
+    Cohort.check_place(out, "synthetic", force=force)
 
 
 def generate_cohort(
@@ -124,8 +124,8 @@ def generate_cohort(
     request.folder.mkdir(parents=True, exist_ok=True)
     chunks = range(-(-config.n // config.chunk_size))
     missing = [i for i in chunks if not request.chunk_path(i).exists()]
-    with progress.task("Generating", total=config.n) as task:
-        task.advance(config.n - sum(len(request.rows(i)) for i in missing))
+    done = config.n - sum(len(request.rows(i)) for i in missing)
+    with progress.task("Generating", total=config.n, done=done) as task:
         for index in _completed(sampler, folder, request, missing, options):
             task.advance(len(request.rows(index)))
     cohort = Cohort.create(

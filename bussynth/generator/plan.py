@@ -11,6 +11,7 @@ import torch
 
 from bussynth import atomic
 from bussynth.cohort import Cohort
+from bussynth.cohort.split import check_assignment
 from bussynth.config import RunOptions
 from bussynth.errors import DataError, IntegrityError, UsageError
 from bussynth.generator.checkpoint import TRAINING_FILE
@@ -122,6 +123,7 @@ def check_train(
     Raises:
         UsageError: Cohort, size, device, or an earlier training with another configuration.
         DataError: There are no training images.
+        IntegrityError: The cohort was changed after it was written or split.
     """
     out = Path(out)
     device = resolve_device((options or RunOptions()).device)
@@ -131,6 +133,8 @@ def check_train(
     images = len(view)
     if images == 0:
         raise DataError(f"{cohort.path} has no images in its train split.")
+    cohort.verify()
+    check_assignment(cohort)
     architecture = Architecture.of(preset, cohort.image_size, cohort.vocabulary)
     with torch.device("meta"):
         parameters = sum(p.numel() for p in ConditionalUNet(architecture).parameters())

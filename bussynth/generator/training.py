@@ -189,10 +189,12 @@ def fit(
     run = _Run(data, Haar(architecture.factor), denoiser, config, device)
     position = saved = restore(folder, denoiser, run.average, run.optimizer)
     log = LossLog(folder, position.step)
-    total = None if config.steps is None else config.steps * run.batch_size
+    # Where time may end the training first, no number of images is the goal.
+    total = None
+    if config.steps is not None and config.minutes is None:
+        total = config.steps * run.batch_size
     losses: list[Tensor] = []
-    with progress.task("Training", total=total) as task:
-        task.advance(position.step * run.batch_size)
+    with progress.task("Training", total=total, done=position.step * run.batch_size) as task:
         start, offset = time.monotonic(), position.seconds
         logged = position
         while run.schedule.progress(position) < 1:
@@ -217,10 +219,16 @@ def fit(
                     }
                 )
                 losses, logged = [], position
-                task.advance(run.batch_size, loss=f"{mean:.4f}", speed=f"{pace:.1f} images/s")
+                left = _left(run.schedule, position) if config.minutes is not None else {}
+                task.advance(run.batch_size, loss=f"{mean:.4f}", **left)
             else:
                 task.advance(run.batch_size)
             if done or run.checkpoint_due(position, saved):
                 store(folder, denoiser, run.average, run.optimizer, position)
                 saved = position
     return TrainedWeights(run.average.weights, position, log.last)
+
+
+def _left(schedule: Schedule, position: Position) -> dict[str, str]:
+    part = max(schedule.progress(position), 1e-6)
+    return {"left": f"{position.seconds * (1 - part) / part / 60:.1f} min"}

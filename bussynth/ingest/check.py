@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bussynth.atomic import check_output
+from bussynth.cohort.cohort import Cohort
 from bussynth.errors import DataError, UsageError
 from bussynth.images import ImageHeader
 from bussynth.ingest.boxes import clip_box, parse_box
@@ -96,7 +97,7 @@ def check_ingest(
     config = config or IngestConfig()
     src, out = Path(src), Path(out)
     rules = IngestMap.load(Path(map_path))
-    check_output(out, force=force)
+    Cohort.check_place(out, "real", force=force)
     if not src.is_dir():
         raise UsageError(f"The source {src} is not a folder.")
     inputs = {"source folder": src, "table": Path(table), "map": Path(map_path)}
@@ -146,6 +147,7 @@ class _Checker:
             rows = tuple(self._clipped)
             text = "box reached out of the image and was clipped"
             notes.append(Note("box-clipped", text, len(rows), rows))
+        notes += _alike(images)
         box_from_mask = self._rules.box is not None and not self._rules.box.columns
         return IngestPlan(
             images=tuple(images),
@@ -285,3 +287,23 @@ class _Checker:
             f"number {shown}{more}); list them, or allow unlisted images."
         )
         return []
+
+
+def _alike(images: Sequence[SourceImage]) -> list[Note]:
+    """Find keys that a spreadsheet may have made out of one: 007 and 7, 7 and 7.0, A1 and a1."""
+    spellings: defaultdict[str, set[str]] = defaultdict(set)
+    plain = {image.patient: _plain_key(image.patient) for image in images}
+    for patient, key in plain.items():
+        spellings[key].add(patient)
+    rows = tuple(image.number for image in images if len(spellings[plain[image.patient]]) > 1)
+    if not rows:
+        return []
+    text = (
+        "patient key differs from another only in leading zeros, case or '.0', and counts as "
+        "another patient; if they are one, write the key alike in all rows"
+    )
+    return [Note("alike-patients", text, len(rows), rows)]
+
+
+def _plain_key(patient: str) -> str:
+    return patient.casefold().removesuffix(".0").lstrip("0")

@@ -108,8 +108,8 @@ def _text(path: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"The table is not valid {encoding}: line {line}. Save it as UTF-8, or name its "
-            'encoding in the map, for instance [table] encoding = "cp1252".'
+            f"The table is not valid {encoding.removesuffix('-sig')}: line {line}. Save it as "
+            'UTF-8, or name its encoding in the map, for instance [table] encoding = "cp1252".'
         ) from None
     if not text.strip():
         raise DataError("The table is empty.")

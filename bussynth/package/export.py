@@ -154,7 +154,7 @@ def export_package(
         Path(synthetic), Path(audit), Path(key), Path(out), config, force, passphrase
     )
     plan.cohort.verify()
-    with atomic.new_directory(plan.out, force=force) as staging:
+    with atomic.new_directory(plan.out, force=force, markers=(ENVELOPE,)) as staging:
         manifest = _write(plan, staging, progress)
         envelope = sign_payload(manifest.to_statement(), private)
         # Last, so that a folder without it is never taken for a package.
@@ -174,7 +174,7 @@ def _prepare(
     passphrase: str | None,
 ) -> tuple[ExportPlan, Ed25519PrivateKey]:
     private = load_private_key(key, passphrase=passphrase)
-    atomic.check_output(out, force=force)
+    atomic.check_output(out, force=force, markers=(ENVELOPE,))
     config = replace(config, name=config.name or out.absolute().name)
     inside = out.absolute().resolve()
     for source, what in ((synthetic, "cohort"), (audit, "audit")):

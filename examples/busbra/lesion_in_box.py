@@ -45,10 +45,11 @@ def report(name: str, images: np.ndarray, boxes: list[tuple[float, ...]]) -> Non
     values = np.array([contrast(i, b) for i, b in zip(images, boxes, strict=True)])
     values = values[np.isfinite(values)]
     darker = int((values > 0).sum())
-    low, high = clopper_pearson(darker, len(values), 0.95)
+    interval = clopper_pearson(darker, len(values), 0.95)
     print(
         f"{name:<34} {darker}/{len(values)} = {darker / len(values):.3f} "
-        f"(95 % {low:.3f} to {high:.3f}), mean contrast {values.mean():.1f} grey values"
+        f"(95 % {interval.low:.3f} to {interval.high:.3f}), "
+        f"mean contrast {values.mean():.1f} grey values"
     )
 
 

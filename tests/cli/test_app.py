@@ -91,3 +91,22 @@ def test_interrupt_leaves_no_cohort(tmp_path) -> None:
     os.killpg(process.pid, signal.SIGINT)
     assert process.wait(timeout=60) == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_output_overwrites_a_record(tmp_path) -> None:
+    assert invoke("phantom", tmp_path / "c", "--patients", 2, "--image-size", 16).exit_code == 0
+    record = tmp_path / "c" / "cohort.json"
+    before = record.read_bytes()
+    assert invoke("inspect", tmp_path / "c", "--grid", record, "--force").exit_code == 2
+    assert invoke("report", record, "--out", record, "--force").exit_code == 2
+    assert record.read_bytes() == before
+
+
+def test_inspecting_a_damaged_or_unfinished_model(tmp_path) -> None:
+    (tmp_path / "training.json").write_text("{}")
+    unfinished = invoke("inspect", tmp_path)
+    assert unfinished.exit_code == 3
+    assert "unfinished" in unfinished.stderr
+    for text in ("[]", "{"):
+        (tmp_path / "model.json").write_text(text)
+        assert invoke("inspect", tmp_path).exit_code == 5

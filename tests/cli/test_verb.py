@@ -70,7 +70,9 @@ def test_lists_and_pairs_come_from_repeated_flags(call) -> None:
     result = call(echo, "--names", "u", "--names", "v", "--fix", "a=b=c", "--json")
     assert json.loads(result.stdout)["result"]["names"] == ["u", "v"]
     assert json.loads(result.stdout)["result"]["fixed"] == {"a": "b=c"}
-    assert call(echo, "--fix", "nothing").exit_code == 2
+    wrong = call(echo, "--fix", "nothing")
+    assert wrong.exit_code == 2
+    assert "--fix 'nothing'" in wrong.stderr
 
 
 def test_text_goes_to_stdout_and_nothing_else_does(call) -> None:

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -286,3 +287,29 @@ def test_table_has_no_pixels(make_cohort) -> None:
     assert isinstance(table, pa.Table)
     assert "image" not in table.column_names
     assert table.num_rows == 6
+
+
+def test_force_replaces_no_cohort_of_another_kind(tmp_path) -> None:
+    real = create(tmp_path, ROW)
+    made = dataclasses.replace(ROW, patient=None)
+    with pytest.raises(UsageError, match="holds a real cohort"):
+        create(tmp_path, made, kind="synthetic", force=True)
+    assert len(list(Cohort.open(real.path))) == 1
+    (real.path / "cohort.json").write_text("{")
+    Cohort.check_place(real.path, "synthetic", force=True)
+
+
+def test_force_replaces_no_model(tmp_path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{}")
+    with pytest.raises(UsageError, match="not replaced"):
+        Cohort.check_place(tmp_path / "model", "phantom", force=True)
+
+
+def test_a_shard_that_lost_a_column_is_damage(tmp_path) -> None:
+    cohort = create(tmp_path, ROW)
+    path = cohort.path / cohort.shards[0].path
+    pq.write_table(pq.read_table(path).drop(["split"]), path)
+    for read in (lambda: list(cohort), cohort.table, cohort.statistics):
+        with pytest.raises(IntegrityError, match="lacks columns"):
+            read()

@@ -6,12 +6,14 @@ import sys
 from collections import Counter
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bussynth.cohort import Cohort
-from bussynth.cohort.split import check_split, draw, patient_strata, split_cohort
+from bussynth.cohort.split import check_assignment, check_split, draw, patient_strata, split_cohort
 from bussynth.cohort.split_config import SplitConfig
-from bussynth.errors import DataError, UsageError
+from bussynth.errors import DataError, IntegrityError, UsageError
 
 
 def test_all_images_of_a_patient_share_a_split_and_pixels_stay(make_cohort) -> None:
@@ -127,3 +129,26 @@ def test_kill_while_splitting_leaves_the_cohort_unsplit(make_cohort) -> None:
     assert left.digest == cohort.digest
     split_cohort(cohort.path, SplitConfig())
     assert len(list(cohort.path.glob("data*"))) == 1
+
+
+def test_edited_splits_are_noticed(make_cohort) -> None:
+    cohort = make_cohort(40)
+    check_assignment(cohort)
+    split_cohort(cohort.path, SplitConfig(seed=1))
+    cohort = Cohort.open(cohort.path)
+    check_assignment(cohort)
+    path = cohort.path / cohort.shards[0].path
+    table = pq.read_table(path)
+    splits = table.column("split").to_pylist()
+    splits[0] = "control" if splits[0] == "train" else "train"
+    where = table.schema.get_field_index("split")
+    pq.write_table(table.set_column(where, "split", pa.array(splits)), path)
+    with pytest.raises(IntegrityError, match="not those"):
+        check_assignment(cohort)
+
+
+def test_a_share_of_less_than_one_patient_is_refused_before_the_draw(make_cohort) -> None:
+    cohort = make_cohort(20)
+    with pytest.raises(DataError, match="too few for control"):
+        check_split(cohort, SplitConfig(control=0.01, test=0.2))
+    check_split(cohort, SplitConfig(control=0.1, test=0.1))

@@ -20,11 +20,11 @@ class StopAtChunk(Progress):
     """Interrupts after some chunks, like a power cut."""
 
     def __init__(self, chunks: int) -> None:
-        self.calls = chunks + 1  # the first report is of chunks found
+        self.calls = chunks
 
     @contextmanager
     def task(
-        self, description: str, total: int | None = None, unit: str = "images"
+        self, description: str, total: int | None = None, unit: str = "images", done: int = 0
     ) -> Iterator[Task]:
         outer = self
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on(generator: Generator, tmp_path: Path) -> Non
     class Watch(Progress):
         @contextmanager
         def task(
-            self, description: str, total: int | None = None, unit: str = "images"
+            self, description: str, total: int | None = None, unit: str = "images", done: int = 0
         ) -> Iterator[Task]:
             yield Task()
             times.update({path: path.stat().st_mtime_ns for path in staging.iterdir()})

@@ -48,7 +48,7 @@ class StopAfter(Progress):
 
     @contextmanager
     def task(
-        self, description: str, total: int | None = None, unit: str = "images"
+        self, description: str, total: int | None = None, unit: str = "images", done: int = 0
     ) -> Iterator[Task]:
         outer = self
 

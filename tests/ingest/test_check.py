@@ -233,3 +233,11 @@ def test_inputs_are_not_overwritten(site: Site) -> None:
         "the table",
         "the map",
     ]
+
+
+def test_keys_that_a_spreadsheet_may_have_split_are_named_by_row(site: Site) -> None:
+    for row, key in zip(site.rows, ("007", "007", "7", "7.0", "ZZ", "zz"), strict=True):
+        row["mrn"] = key
+    (note,) = site.check().notes
+    assert (note.code, note.rows) == ("alike-patients", (1, 2, 3, 4, 5, 6))
+    assert "ZZ" not in str(note)

@@ -219,7 +219,7 @@ def test_progress_reaches_its_total(site: Site) -> None:
     class Counting(Progress):
         @contextmanager
         def task(
-            self, description: str, total: int | None = None, unit: str = "images"
+            self, description: str, total: int | None = None, unit: str = "images", done: int = 0
         ) -> Iterator[Task]:
             left.append(total or 0)
             yield Counted()

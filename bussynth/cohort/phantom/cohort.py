@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-from bussynth import atomic
 from bussynth.cohort import Cohort, Row
 from bussynth.cohort.phantom.config import PhantomConfig
 from bussynth.cohort.phantom.patient import simulate_patient
@@ -116,7 +115,7 @@ def write_phantom_cohort(
     """
     workers = (options or RunOptions()).workers
     # Before the workers start, not after.
-    atomic.check_output(Path(out), force=force)
+    Cohort.check_place(out, "phantom", force=force)
     with progress.task("Simulating", total=config.patients, unit="patients") as task:
 
         def rows() -> Iterator[Row]:

@@ -95,7 +95,7 @@ def test_progress_counts_every_patient_once(tmp_path: Path) -> None:
 
         @contextmanager
         def task(
-            self, description: str, total: int | None = None, unit: str = "images"
+            self, description: str, total: int | None = None, unit: str = "images", done: int = 0
         ) -> Iterator[Task]:
             self.total = total
             yield self
