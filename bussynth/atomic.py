@@ -65,7 +65,8 @@ def check_output(path: Path, *, force: bool = False, markers: Sequence[str] = _M
             raise UsageError(f"{path} exists; choose another name, or use --force to replace it.")
         if not empty and not any((path / marker).is_file() for marker in markers):
             raise UsageError(
-                f"{path} holds no output of bussynth, so it is not replaced; choose another name."
+                f"{path} holds no earlier output of this kind, so it is not replaced; choose "
+                "another name."
             )
     parent = path.absolute().parent
     ancestor = next(p for p in [parent, *parent.parents] if p.exists())

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bussynth.cohort import Cohort
-from bussynth.errors import UsageError
+from bussynth.errors import IntegrityError, UsageError
 from bussynth.generator.config import PRESET_NAMES, TrainConfig
 from bussynth.generator.plan import check_train
 from bussynth.generator.presets import PRESETS
@@ -61,7 +62,7 @@ def test_presets_are_named_in_the_config() -> None:
 def test_foreign_folder_is_not_replaced(cohort: Cohort, tmp_path: Path) -> None:
     (tmp_path / "diary.txt").touch()
     for force in (False, True):
-        with pytest.raises(UsageError, match=r"exists|holds no output"):
+        with pytest.raises(UsageError, match=r"exists|not replaced"):
             check_train(cohort, tmp_path, TINY, force=force)
 
 
@@ -73,3 +74,12 @@ def test_finished_model_is_found(cohort: Cohort, model_folder: Path) -> None:
     found = [text.split(":")[0] for text in caught.value.problems]
     assert found == ["prior_min_patients", "seed", "steps"]
     assert check_train(cohort, model_folder, TINY, force=True).state == "new"
+
+
+def test_cohort_edited_after_the_split_is_refused(cohort: Cohort, tmp_path: Path) -> None:
+    shutil.copytree(cohort.path, tmp_path / "c")
+    edited = Cohort.open(tmp_path / "c")
+    with (edited.path / edited.shards[0].path).open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(IntegrityError, match="damaged"):
+        check_train(edited, tmp_path / "m", TINY)
