@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import numpy as np
 from PIL import Image, ImageDraw
 
 from bussynth.cohort.cohort import Cohort
@@ -71,7 +70,8 @@ def _sheet(rows: Sequence[Row], columns: int, boxes: bool) -> Image.Image:
     step_x, step_y = width * scale + gap, height * scale + gap
     sheet = Image.new("RGB", (columns * step_x - gap, lines * step_y - gap), "white")
     for number, row in enumerate(rows):
-        tile = Image.fromarray(np.kron(row.image, np.ones((scale, scale), np.uint8))).convert("RGB")
+        tile = Image.fromarray(row.image).convert("RGB")
+        tile = tile.resize((width * scale, height * scale), Image.Resampling.BICUBIC)
         if boxes and row.lesion_box is not None:
             x0, y0, x1, y1 = (edge * scale for edge in row.lesion_box)
             ImageDraw.Draw(tile).rectangle((x0, y0, x1 - 1, y1 - 1), outline=_BOX_COLOUR)

@@ -26,6 +26,6 @@ def test_a_demo_too_small_to_conclude_keeps_its_report(tmp_path: Path) -> None:
 
 def test_force_replaces_a_demo_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match="no output of bussynth"):
+    with pytest.raises(UsageError, match="no earlier output"):
         run_demo(tmp_path, DemoConfig(), options=RunOptions(), force=True)
     assert (tmp_path / "thesis.tex").exists()

@@ -138,6 +138,11 @@ def test_an_audit_against_another_cohort_is_refused(road: Path, tmp_path: Path) 
     assert "another cohort" in call(*arguments, *QUICK, code=3)["message"]
 
 
+def test_a_signed_package_is_not_replaced_by_a_cohort(road: Path) -> None:
+    arguments = ["generate", road / "model", "--out", road / "package", "-n", 4, "--force"]
+    assert "signed package" in call(*arguments, code=2)["message"]
+
+
 def test_wrong_key_and_changed_byte(road: Path, tmp_path: Path) -> None:
     call("keygen", tmp_path / "other.key")
     call("verify", road / "package", "--trust", tmp_path / "other.key.pub", code=5)

@@ -106,6 +106,8 @@ class Cohort:
         """
         path = Path(path)
         atomic.check_output(path, force=force, markers=(_MANIFEST,))
+        if (path / "bussynth.statement.dsse.json").exists():
+            raise UsageError(f"{path} holds a signed package, which no cohort replaces.")
         if not (path / _MANIFEST).is_file():
             return
         try:
