@@ -17,6 +17,9 @@ class Task:
     def advance(self, n: int = 1, **info: str | float) -> None:
         """Report ``n`` more units done, with optional figures such as ``loss=0.1``."""
 
+    def expect(self, total: int) -> None:
+        """Correct the total, for work whose amount shows only on the way."""
+
 
 class Progress:
     """A place to report to. The base class is silent."""

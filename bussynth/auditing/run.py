@@ -192,5 +192,6 @@ class _Steps:
         self._task, self._done = task, 0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        self._task.advance(max(0, done - self._done), stage=f"{stage} ({done}/{total})")
+        self._task.expect(total)
+        self._task.advance(max(0, done - self._done), stage=stage)
         self._done = max(done, self._done)

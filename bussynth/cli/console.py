@@ -58,6 +58,9 @@ class _BarTask(Task):
             info=_text(info),
         )
 
+    def expect(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
+
 
 class _BarProgress(Progress):
     """Bars with throughput and time left, for a terminal."""
@@ -100,6 +103,9 @@ class _LineTask(Task):
         if time.monotonic() - self._said > _LINE_EVERY_SECONDS:
             self._said = time.monotonic()
             self.say()
+
+    def expect(self, total: int) -> None:
+        self._total = total
 
     def say(self) -> None:
         seconds = max(time.monotonic() - self._start, 1e-6)

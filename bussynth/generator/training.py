@@ -219,16 +219,13 @@ def fit(
                     }
                 )
                 losses, logged = [], position
-                left = _left(run.schedule, position) if config.minutes is not None else {}
-                task.advance(run.batch_size, loss=f"{mean:.4f}", **left)
+                if total is None:
+                    share = max(run.schedule.progress(position), 1e-6)
+                    task.expect(round(position.step * run.batch_size / share))
+                task.advance(run.batch_size, loss=f"{mean:.4f}")
             else:
                 task.advance(run.batch_size)
             if done or run.checkpoint_due(position, saved):
                 store(folder, denoiser, run.average, run.optimizer, position)
                 saved = position
     return TrainedWeights(run.average.weights, position, log.last)
-
-
-def _left(schedule: Schedule, position: Position) -> dict[str, str]:
-    part = max(schedule.progress(position), 1e-6)
-    return {"left": f"{position.seconds * (1 - part) / part / 60:.1f} min"}
