@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from typer.testing import CliRunner
 
 import bussynth
@@ -148,12 +149,45 @@ def test_wrong_key_and_changed_byte(road: Path, tmp_path: Path) -> None:
     call("verify", road / "package", "--trust", tmp_path / "other.key.pub", code=5)
 
 
-@pytest.mark.parametrize("verb", ["phantom", "generate", "audit", "export"])
-def test_kill_just_before_the_end_leaves_nothing(verb: str, road: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of images with a table and a map, as a hospital has it."""
+    folder = tmp_path_factory.mktemp("scans")
+    lines = ["file,person,finding"]
+    for i in range(6):
+        pixels = np.full((40, 50), 30 * i, np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+        lines.append(f"{i}.png,P{i // 2},benign")
+    (folder / "scans.csv").write_text("\n".join(lines))
+    (folder / "map.toml").write_text(
+        '[image]\npath = "{file}"\n[patient]\ncolumn = "person"\n'
+        '[conditions.pathology]\ncolumn = "finding"\nvalues = { benign = "benign" }\n'
+        '[conditions.device]\nconstant = "d"\n'
+    )
+    return folder
+
+
+def ingest_of(scans: Path, out: Path) -> list[object]:
+    papers = ["--table", scans / "scans.csv", "--map", scans / "map.toml"]
+    return [scans, out, *papers, "--site-key", scans / "site.key", "--image-size", 16]
+
+
+def test_ingest(scans: Path, tmp_path: Path) -> None:
+    call("ingest", *ingest_of(scans, tmp_path / "c"), "--dry-run")
+    assert list(tmp_path.iterdir()) == []
+    assert call("ingest", *ingest_of(scans, tmp_path / "c"))["patients"] == 3
+    assert Cohort.open(tmp_path / "c").images().shape == (6, 16, 16)
+
+
+@pytest.mark.parametrize("verb", ["phantom", "ingest", "generate", "audit", "export"])
+def test_kill_just_before_the_end_leaves_nothing(
+    verb: str, road: Path, scans: Path, tmp_path: Path
+) -> None:
     """The last moment at which a half-written output could be taken for whole."""
     out = tmp_path / "out"
     arguments = {
         "phantom": [out, "--patients", 20, "--image-size", 16],
+        "ingest": ingest_of(scans, out),
         "generate": [road / "model", "--out", out, "-n", 4, "--steps", 2],
         "audit": [road / "synthetic", "--real", road / "cohort", "--out", out, *QUICK],
         "export": [
