@@ -6,7 +6,6 @@ module pairs the sources, refuses pairs that mean nothing, and says of the other
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +21,7 @@ from bussynth.auditing.sources import (
     open_source,
 )
 from bussynth.cohort.cohort import Cohort
-from bussynth.cohort.split import patient_strata
+from bussynth.cohort.split import LOTTERY, assignment_digest, patient_strata
 from bussynth.errors import DataError, UsageError
 
 __all__ = ["Comparison", "PatientKeys", "open_comparison"]
@@ -31,7 +30,6 @@ PatientKeys = Path | str | Mapping[str, Sequence[str]]
 """A CSV with the columns file and patient, or ``{"train": [...], "control": [...]}``."""
 
 _REAL = ("train", "control")
-_LOTTERY = "stratified lottery by patient"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -246,10 +244,10 @@ def _doubts(
     split = {key: record.get(key) for key in ("method", "by", "control", "test", "times_split")}
     split["assignment_sha256"] = committed[0]
     doubts = []
-    if record.get("method") != _LOTTERY:
+    if record.get("method") != LOTTERY:
         doubts.append("The split was not drawn by a lottery that this version knows.")
     wholes = [Cohort.open(source.cohort.path) for source in (train, control)]
-    if _assignment_digest(wholes) != committed[0]:
+    if assignment_digest(wholes) != committed[0]:
         doubts.append("The splits of the patients are not those that the lottery recorded.")
     selected = any(
         len(source) != whole.counts.get("splits", {}).get(source.role)
@@ -258,17 +256,6 @@ def _doubts(
     if selected and not same_rows:
         doubts.append("Only some of the drawn images were given, by a choice that is unknown.")
     return doubts, split
-
-
-def _assignment_digest(cohorts: Sequence[Cohort]) -> str:
-    """Recompute the digest that the lottery committed to; see :mod:`bussynth.cohort.split`."""
-    assignment: dict[str, str] = {}
-    for cohort in {cohort.path: cohort for cohort in cohorts}.values():
-        table = cohort.table(["patient", "split"])
-        patients, splits = (table.column(name).to_pylist() for name in ("patient", "split"))
-        assignment |= dict(zip(patients, splits, strict=True))
-    text = "\n".join(f"{patient} {name}" for patient, name in sorted(assignment.items()))
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _strata(

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,9 @@ from bussynth.errors import DataError, IntegrityError, UsageError
 from bussynth.progress import SILENT, Progress
 
 __all__ = [
+    "LOTTERY",
     "SplitResult",
+    "assignment_digest",
     "check_assignment",
     "check_split",
     "draw",
@@ -37,6 +39,7 @@ __all__ = [
     "split_cohort",
 ]
 
+LOTTERY = "stratified lottery by patient"
 _SEVERITY = ("malignant", "benign", "normal")
 # Below this an audit is inconclusive; the figure is explained in docs/audit.md.
 MIN_CONTROL_PATIENTS = 200
@@ -242,12 +245,12 @@ def split_cohort(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     record = {
-        "method": "stratified lottery by patient",
+        "method": LOTTERY,
         "by": list(config.by),
         "control": config.control,
         "test": config.test,
         "seed": seed,
-        "assignment_sha256": _committed(sorted(assignment.items())),
+        "assignment_sha256": _committed(assignment.items()),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "times_split": 1 + (cohort.split_record or {}).get("times_split", 0),
     }
@@ -280,17 +283,30 @@ def check_assignment(cohort: Cohort) -> None:
     record = cohort.split_record
     if record is None:
         return
-    table = cohort.table(["patient", "split"]).group_by(["patient", "split"]).aggregate([])
-    pairs = sorted((str(row["patient"]), str(row["split"])) for row in table.to_pylist())
-    if _committed(pairs) != record.get("assignment_sha256"):
+    if assignment_digest([cohort]) != record.get("assignment_sha256"):
         raise IntegrityError(
             f"The splits in {cohort.path} are not those that `bussynth split` drew; restore the "
             "cohort, or split it anew with --force."
         )
 
 
-def _committed(pairs: Sequence[tuple[str, str]]) -> str:
-    text = "\n".join(f"{patient} {name}" for patient, name in pairs)
+def assignment_digest(cohorts: Sequence[Cohort]) -> str:
+    """Recompute from the rows what the lottery committed to as ``assignment_sha256``.
+
+    A patient who stands in two splits counts twice, so that no such cohort matches.
+
+    Args:
+        cohorts: One cohort, or cohorts that together hold the patients of one lottery.
+    """
+    pairs: set[tuple[str, str]] = set()
+    for cohort in cohorts:
+        table = cohort.table(["patient", "split"]).group_by(["patient", "split"]).aggregate([])
+        pairs |= {(str(row["patient"]), str(row["split"])) for row in table.to_pylist()}
+    return _committed(pairs)
+
+
+def _committed(pairs: Iterable[tuple[str, str]]) -> str:
+    text = "\n".join(f"{patient} {name}" for patient, name in sorted(pairs))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
