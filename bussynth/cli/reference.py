@@ -25,7 +25,8 @@ Made by `python -m bussynth.cli.reference`; do not edit by hand.
 The result goes to stdout, progress and errors to stderr. `--json` prints one object
 `{schema, verb, status, exit_code, result}` on stdout, or `error` in place of `result`.
 A TOML file given with `--config` has a table for each verb; its keys are the names of the
-flags with underscores (for `--condition` the table `conditions`). Flags win over the file, the file over the defaults; unknown keys
+flags with underscores (for `--condition` the table `conditions`).
+Flags win over the file, the file over the defaults; unknown keys
 are errors.
 
 | exit code | meaning |
