@@ -10,29 +10,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from audits.contrast import Captures, capture, contrast
-from audits.controls import (
-    Dose,
-    NullComparison,
-    demonstrate_recall,
-    dose_response,
-    generator_for,
-    null_comparisons,
-    plant,
-)
-from audits.copies import SCALES, CopyScores, build_reference, score_copies
-from audits.copy_findings import calibrate, count_copies
-from audits.disclosure import excess_disclosure
-from audits.duplicates import find_duplicates
+from audits.comparisons.contrast import Captures, capture, contrast
+from audits.comparisons.disclosure import excess_disclosure
+from audits.controls.doses import Dose, dose_response
+from audits.controls.nulls import NullComparison, null_comparisons
+from audits.controls.planting import PLANTED_CLASSES
+from audits.controls.recall import demonstrate_recall, plant
+from audits.copies.duplicates import find_duplicates
+from audits.copies.findings import calibrate, count_copies
+from audits.copies.framings import SCALES, CopyScores, build_reference, score_copies
+from audits.copies.identity import find_identical
 from audits.features.pixels import pixel_features
-from audits.identity import find_identical
 from audits.images import ImageSet, Patients, check_roles, number_patients
 from audits.outcome import plain
-from audits.planting import PLANTED_CLASSES
 from audits.result import AuditResult
-from audits.search import mismatch_rate
+from audits.search.exact import mismatch_rate
 from audits.settings import AuditSettings
 from audits.spaces import Searcher, Space
+from audits.statistics.streams import generator_for
 from audits.summaries import (
     summarise_contrast,
     summarise_copies,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +22,16 @@ class ImageSet:
         patients: One key an image, or None when unknown (or synthetic). Keys are compared with
             each other and never shown.
         strata: One label an image: the cell within which the split was randomised, or None.
+        attributes: What an attacker may want to infer, by name: one label an image, empty where
+            unknown. For example pathology and device.
+        boxes: float (n, 4), lesion boxes x0, y0, x1, y1 in pixels, NaN where there is none.
     """
 
     images: npt.NDArray[np.uint8]
     patients: Sequence[str] | None = None
     strata: Sequence[str] | None = None
+    attributes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    boxes: npt.NDArray[np.floating] | None = None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -87,6 +92,11 @@ def _problems_of(name: str, images: ImageSet) -> list[str]:
             "column when it is unknown."
             for i in wrong
         ]
+    for column, values in images.attributes.items():
+        if len(values) != len(pixels):
+            problems.append(f"{name}: {len(values)} values of {column} for {len(pixels)} images.")
+    if images.boxes is not None and np.shape(images.boxes) != (len(pixels), 4):
+        problems.append(f"{name}: expected boxes of shape ({len(pixels)}, 4).")
     return problems
 
 

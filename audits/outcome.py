@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from audits.intervals import Interval
+from audits.statistics.intervals import Interval
 
 __all__ = ["Outcome", "plain", "rounded"]
 

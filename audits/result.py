@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from audits.controls import ClassRecall, Dose, NullComparison
+from audits.controls.doses import Dose
+from audits.controls.nulls import NullComparison
+from audits.controls.recall import ClassRecall
 from audits.outcome import Outcome, plain, rounded
 from audits.verdict import Verdict
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from audits.contrast import Captures, capture
+from audits.comparisons.contrast import Captures, capture
 from audits.features.pixels import FloatArray, pixel_features
 from audits.images import Patients
-from audits.search import Neighbours, merge_nearest, nearest
+from audits.search.exact import Neighbours, merge_nearest, nearest
 
 __all__ = ["Searcher", "Space", "Subset", "subset"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from audits.contrast import Contrast
-from audits.copies import SCALES
-from audits.copy_findings import CopyFindings, Thresholds
-from audits.disclosure import Disclosure
-from audits.identity import IdentityHit
-from audits.intervals import Interval, clopper_pearson
+from audits.comparisons.contrast import Contrast
+from audits.comparisons.disclosure import Disclosure
+from audits.copies.findings import CopyFindings, Thresholds
+from audits.copies.framings import SCALES
+from audits.copies.identity import IdentityHit
 from audits.outcome import Outcome, plain
 from audits.settings import AuditSettings
+from audits.statistics.intervals import Interval, clopper_pearson
 
 __all__ = ["summarise_contrast", "summarise_copies", "summarise_disclosure", "summarise_identity"]
 

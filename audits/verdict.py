@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from audits.controls import ClassRecall, NullComparison
-from audits.copy_findings import CopyFindings
-from audits.intervals import holm
+from audits.controls.nulls import NullComparison
+from audits.controls.recall import ClassRecall
+from audits.copies.findings import CopyFindings
 from audits.settings import AuditSettings
+from audits.statistics.intervals import holm
 
 __all__ = ["Findings", "State", "Verdict", "decide"]
 

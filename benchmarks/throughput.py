@@ -197,7 +197,7 @@ def sampling(folder: Path, repeats: int) -> Comparison:
 
 def search(folder: Path, repeats: int) -> Comparison:
     """Exact ten nearest of 20,000 vectors of length 256, by FAISS and float64 re-ranking."""
-    from audits.search import nearest
+    from audits.search.exact import nearest
 
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((1000, 256)).astype(np.float32)

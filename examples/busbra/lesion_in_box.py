@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 
-from audits.intervals import clopper_pearson
+from audits.statistics.intervals import clopper_pearson
 from bussynth import Cohort
 
 

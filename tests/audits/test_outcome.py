@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from audits.intervals import Interval
 from audits.outcome import plain, rounded
+from audits.statistics.intervals import Interval
 
 
 def test_plain_turns_everything_into_json_types() -> None:

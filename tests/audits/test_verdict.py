@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from audits.controls import ClassRecall, NullComparison
-from audits.copy_findings import CopyFindings
-from audits.intervals import clopper_pearson, clopper_pearson_lower
+from audits.controls.nulls import NullComparison
+from audits.controls.recall import ClassRecall
+from audits.copies.findings import CopyFindings
 from audits.settings import AuditSettings
+from audits.statistics.intervals import clopper_pearson, clopper_pearson_lower
 from audits.verdict import Findings, State, decide
 
 SETTINGS = AuditSettings()

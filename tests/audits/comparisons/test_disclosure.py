@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, fisher_exact
 
-from audits.disclosure import excess_disclosure, residual_risk
+from audits.comparisons.disclosure import excess_disclosure, residual_risk
 from audits.images import Patients
 
 OPTIONS: dict[str, Any] = {"quantile": 0.1, "permutations": 199, "confidence": 0.95}

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from audits.copies import SCALES, CopyScores, confirmed
+from audits.copies.framings import SCALES, CopyScores, confirmed
 from audits.images import Patients
-from audits.intervals import Interval, clopper_pearson
 from audits.settings import AuditSettings
+from audits.statistics.intervals import Interval, clopper_pearson
 
 __all__ = ["CopyFindings", "Thresholds", "calibrate", "count_copies"]
 
@@ -20,7 +20,7 @@ class Thresholds:
     """Ratios below which an image is a copy, one for each scale.
 
     Attributes:
-        ratios: Largest ratio at each scale of :data:`audits.copies.SCALES`.
+        ratios: Largest ratio at each scale of :data:`audits.copies.framings.SCALES`.
         tightened: Whether control images made them stricter than declared.
         control_images: Control images used, near-duplicates left out.
         control_fired: Those the declared threshold would have flagged.

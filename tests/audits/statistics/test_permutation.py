@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audits.images import Patients
-from audits.permutation import chance_of_all_members, halve, relabel, usable_patients
+from audits.statistics.permutation import chance_of_all_members, halve, relabel, usable_patients
 
 STRATUM = np.array([0, 0, 0, 0, 1, 1, 1, 2])
 MEMBER = np.array([True, True, True, False, True, False, False, True])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audits.identity import canonical_hash, find_identical, orientations
+from audits.copies.identity import canonical_hash, find_identical, orientations
 
 RNG = np.random.default_rng(3)
 IMAGES = RNG.integers(0, 256, (5, 12, 12), dtype=np.uint8)

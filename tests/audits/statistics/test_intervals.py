@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from audits.intervals import (
+from audits.statistics.intervals import (
     clopper_pearson,
     clopper_pearson_lower,
     clopper_pearson_upper,

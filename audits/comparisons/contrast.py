@@ -24,9 +24,9 @@ import numpy.typing as npt
 
 from audits.features.pixels import FloatArray
 from audits.images import Patients
-from audits.intervals import Interval, permutation_p_value
-from audits.permutation import chance_of_all_members, relabel, usable_patients
-from audits.search import Neighbours, tied_rows
+from audits.search.exact import Neighbours, tied_rows
+from audits.statistics.intervals import Interval, permutation_p_value
+from audits.statistics.permutation import chance_of_all_members, relabel, usable_patients
 
 __all__ = ["Captures", "ClosestShare", "Contrast", "capture", "contrast"]
 

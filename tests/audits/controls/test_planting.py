@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audits.controls import plant
-from audits.planting import PLANTED_CLASSES, PlantedClass
+from audits.controls.planting import PLANTED_CLASSES, PlantedClass
+from audits.controls.recall import plant
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 40, 30), dtype=np.uint8)
 NAMES = {kind.name: kind for kind in PLANTED_CLASSES}

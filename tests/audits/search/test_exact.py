@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from audits.features.pixels import FloatArray, normalised
-from audits.search import Neighbours, mismatch_rate, nearest, tied_rows
+from audits.search.exact import Neighbours, mismatch_rate, nearest, tied_rows
 
 
 def _naive(queries: FloatArray, references: FloatArray, k: int) -> tuple[np.ndarray, np.ndarray]:

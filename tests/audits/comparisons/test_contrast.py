@@ -7,9 +7,9 @@ import numpy.typing as npt
 import pytest
 from scipy.stats import binom
 
-from audits.contrast import Captures, Contrast, capture, contrast
+from audits.comparisons.contrast import Captures, Contrast, capture, contrast
 from audits.images import Patients
-from audits.search import nearest
+from audits.search.exact import nearest
 
 Vectors = npt.NDArray[np.floating]
 OPTIONS: dict[str, Any] = {

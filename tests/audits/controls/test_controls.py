@@ -3,13 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audits.contrast import Captures
-from audits.controls import demonstrate_recall, dose_response, null_comparisons
-from audits.copies import SCALES, CopyScores, build_reference, score_copies
-from audits.copy_findings import calibrate, count_copies
+from audits.comparisons.contrast import Captures
+from audits.controls.doses import dose_response
+from audits.controls.nulls import null_comparisons
+from audits.controls.planting import PLANTED_CLASSES
+from audits.controls.recall import demonstrate_recall
+from audits.copies.findings import calibrate, count_copies
+from audits.copies.framings import SCALES, CopyScores, build_reference, score_copies
 from audits.features.pixels import pixel_features
 from audits.images import ImageSet, Patients, number_patients
-from audits.planting import PLANTED_CLASSES
 from audits.settings import AuditSettings
 from audits.spaces import Searcher, Space
 

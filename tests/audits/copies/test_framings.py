@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audits.copies import SCALES, CopyScores, build_reference, confirmed, score_copies
-from audits.duplicates import find_duplicates
-from audits.planting import PLANTED_CLASSES
+from audits.controls.planting import PLANTED_CLASSES
+from audits.copies.duplicates import find_duplicates
+from audits.copies.framings import SCALES, CopyScores, build_reference, confirmed, score_copies
 
 
 def _numbers(keys: list[str]) -> np.ndarray:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from audits.copies import CopyScores, confirmed
-from audits.identity import IdentityHit, find_identical
+from audits.copies.framings import CopyScores, confirmed
+from audits.copies.identity import IdentityHit, find_identical
 
 __all__ = ["Duplicates", "find_duplicates"]
 

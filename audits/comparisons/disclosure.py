@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from audits.images import Patients
-from audits.intervals import (
+from audits.statistics.intervals import (
     clopper_pearson_lower,
     clopper_pearson_upper,
     permutation_p_value,
 )
-from audits.permutation import relabel
+from audits.statistics.permutation import relabel
 
 __all__ = ["Disclosure", "excess_disclosure", "residual_risk"]
 

@@ -1,0 +1,5 @@
+"""Exact nearest-neighbour search."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
