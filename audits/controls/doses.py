@@ -13,11 +13,9 @@ from audits.images import Patients
 from audits.settings import AuditSettings
 from audits.statistics.streams import generator_for
 
-__all__ = ["Dose", "dose_response"]
+__all__ = ["Dose", "dose_response", "limits_of_detection"]
 
 _DOSE_PERMUTATIONS = 400
-_DOSE_TESTS = 2
-"""Tests among which Holm's correction shares the level in the verdict."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ def dose_response(
     found: npt.NDArray[np.bool_],
     patients: Patients,
     settings: AuditSettings,
+    *,
+    tests: int,
 ) -> tuple[Dose, ...]:
     """Replace k synthetic images by planted copies and see how often the audit fires.
 
@@ -56,6 +56,8 @@ def dose_response(
         found: bool (pool,), which copies of the pool the copy search confirms.
         patients: The numbering.
         settings: The audit's settings.
+        tests: Tests among which Holm's correction shares the level in the verdict; the others
+            are taken to be silent.
 
     Returns:
         Power at 0 and at each dose that both the pool and the synthetic set allow.
@@ -86,8 +88,7 @@ def dose_response(
                 confidence=settings.confidence,
                 rng=rng,
             )
-            # As in the verdict, where the other test is silent.
-            level = settings.alpha / _DOSE_TESTS
+            level = settings.alpha / max(1, tests)
             fires = result.p_value is not None and result.p_value <= level
             hits[repeat] = bool(found[added].any()), fires
         doses.append(
@@ -100,3 +101,25 @@ def dose_response(
             )
         )
     return tuple(doses)
+
+
+def limits_of_detection(doses: tuple[Dose, ...], power: float) -> dict[str, int | None]:
+    """The fewest planted copies from which on the alarm is raised with the declared power.
+
+    Args:
+        doses: Result of :func:`dose_response`.
+        power: Power asked for.
+
+    Returns:
+        One number for the copy search, the contrast and either of them; None where the largest
+        dose does not reach it.
+    """
+    limits: dict[str, int | None] = {}
+    for name in ("copies", "contrast", "either"):
+        limit = None
+        for dose in sorted(doses, key=lambda dose: -dose.copies):
+            if not dose.copies or getattr(dose, f"by_{name}") < power:
+                break
+            limit = dose.copies
+        limits[name] = limit
+    return limits

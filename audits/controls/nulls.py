@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from audits.comparisons.contrast import contrast
+from audits.comparisons.contrast import Captures, contrast
 from audits.images import Patients
 from audits.settings import AuditSettings
-from audits.spaces import Searcher, Space, subset
 from audits.statistics.permutation import halve
 from audits.statistics.streams import generator_for
 
-__all__ = ["NullComparison", "null_comparisons"]
+__all__ = ["NullComparison", "NullPlan", "null_comparison", "plan_nulls"]
 
-Images = npt.NDArray[np.uint8]
+
+@dataclass(frozen=True, eq=False)
+class NullPlan:
+    """Who poses as synthetic, and between whom there must be no difference.
+
+    Attributes:
+        name: Short fixed identifier.
+        question: What is compared.
+        posing: int64, real rows that pose as synthetic; None for the synthetic images themselves.
+        rows: int64, real rows they are compared with.
+        patients: The numbering of the patients of these rows.
+    """
+
+    name: str
+    question: str
+    posing: npt.NDArray[np.int64] | None
+    rows: npt.NDArray[np.int64]
+    patients: Patients
 
 
 @dataclass(frozen=True)
@@ -43,85 +59,106 @@ class NullComparison:
     fired: bool
 
 
-def null_comparisons(
-    synthetic: Images,
-    real: Images,
-    spaces: Sequence[Space],
-    patients: Patients,
-    searcher: Searcher,
-    settings: AuditSettings,
-) -> tuple[NullComparison, ...]:
-    """Run the contrast where nothing can have leaked.
+def _subset(
+    patients: Patients, keep: npt.NDArray[np.bool_], member: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.int64], Patients]:
+    """Rows and numbering of some patients under new labels."""
+    rows = np.flatnonzero(keep[patients.of_image])
+    number = np.cumsum(keep) - 1
+    return rows, Patients(
+        number[patients.of_image[rows]].astype(np.int64),
+        member[keep],
+        patients.stratum[keep],
+        patients.known,
+    )
+
+
+def plan_nulls(patients: Patients, seed: int) -> tuple[NullPlan, ...]:
+    """Draw the null comparisons.
 
     Half of the control patients, then half of the train patients, pose as synthetic against the
     others: if train and control differ for any reason but leakage, these fire. Then train is
     split at random: synthetic images must not prefer one half.
 
     Args:
-        synthetic: uint8 (m, H, W).
-        real: uint8 (n, H, W), train first.
-        spaces: Feature spaces of the real images.
         patients: The numbering.
-        searcher: How to search.
-        settings: The audit's settings.
+        seed: Seed of the audit.
 
     Returns:
-        Three comparisons, each two-sided.
+        The plans; some may be empty where there are few patients.
     """
-    member, everyone = patients.member, np.ones(len(patients.member), np.bool_)
-    rng = generator_for(settings.seed, "null halves")
+    member = patients.member
+    everyone = np.ones(len(member), np.bool_)
+    rng = generator_for(seed, "null halves")
     control_half = halve(~member, patients.stratum, rng)
     member_half = halve(member, patients.stratum, rng)
     plans = (
         (
             "control posing as synthetic",
             "Half of the control patients, posing as synthetic, against train and the other half.",
-            real[control_half[patients.of_image]],
+            control_half,
             everyone & ~control_half,
             member,
         ),
         (
             "train posing as synthetic",
             "Half of the train patients, posing as synthetic, against the other half and control.",
-            real[member_half[patients.of_image]],
+            member_half,
             everyone & ~member_half,
             member,
         ),
         (
             "member-only split",
             "The synthetic images against two random halves of the train patients.",
-            synthetic,
+            None,
             member,
             member_half,
         ),
     )
-    level = settings.null_alpha / len(plans)
-    results = []
-    for name, question, posing, keep, labels in plans:
-        part = subset(patients, keep, labels)
-        p_value = None
-        if len(posing) and len(part.rows):
-            result = contrast(
-                searcher.captures(posing, spaces, part.rows, part.patients.of_image),
-                part.patients,
-                tails=settings.tails,
-                min_tail=settings.min_tail,
-                alpha=settings.alpha,
-                permutations=settings.permutations,
-                bootstrap=0,
-                confidence=settings.confidence,
-                rng=generator_for(settings.seed, name),
-            )
-            p_value = result.p_two_sided
-        results.append(
-            NullComparison(
-                name,
-                question,
-                len(posing),
-                part.patients.n_members,
-                part.patients.n_controls,
-                p_value,
-                p_value is not None and p_value <= level,
-            )
+    return tuple(
+        NullPlan(
+            name,
+            question,
+            None if posing is None else np.flatnonzero(posing[patients.of_image]),
+            *_subset(patients, keep, labels),
         )
-    return tuple(results)
+        for name, question, posing, keep, labels in plans
+    )
+
+
+def null_comparison(
+    plan: NullPlan, captures: Mapping[str, Captures], plans: int, settings: AuditSettings
+) -> NullComparison:
+    """Run the contrast where nothing can have leaked.
+
+    Args:
+        plan: The comparison.
+        captures: Captures of the posing images among the plan's rows, by space; empty where the
+            plan compares nothing.
+        plans: Comparisons that share the null level.
+        settings: The audit's settings.
+
+    Returns:
+        The comparison with its two-sided p-value.
+    """
+    result = contrast(
+        captures,
+        plan.patients,
+        tails=settings.tails,
+        min_tail=settings.min_tail,
+        alpha=settings.alpha,
+        permutations=settings.permutations,
+        bootstrap=0,
+        confidence=settings.confidence,
+        rng=generator_for(settings.seed, plan.name),
+    )
+    p_value = result.p_two_sided
+    return NullComparison(
+        plan.name,
+        plan.question,
+        max((len(captured) for captured in captures.values()), default=0),
+        plan.patients.n_members,
+        plan.patients.n_controls,
+        p_value,
+        p_value is not None and p_value <= settings.null_alpha / plans,
+    )
