@@ -6,12 +6,15 @@ cross-correlation, so gain and offset of the machine drop out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["area_matrix", "normalised", "pixel_features", "reduce_area"]
+__all__ = ["PixelMap", "area_matrix", "normalised", "pixel_features", "reduce_area"]
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -105,3 +108,42 @@ def pixel_features(
     if mirrored:
         reduced = reduced[:, :, ::-1]
     return normalised(np.ascontiguousarray(reduced).reshape(len(images), size * size))
+
+
+@dataclass(frozen=True)
+class PixelMap:
+    """Reduced pixels as a feature space (:class:`audits.features.base.FeatureMap`).
+
+    Gain and offset drop out; inverted grey values and changes of framing do not.
+
+    Attributes:
+        size: Side of the reduced image.
+    """
+
+    size: int
+
+    @property
+    def name(self) -> str:
+        """For example ``"pixels 32"``."""
+        return f"pixels {self.size}"
+
+    @property
+    def family(self) -> str:
+        """``"pixels"``."""
+        return "pixels"
+
+    def features(self, images: npt.NDArray[np.uint8], *, mirrored: bool = False) -> FloatArray:
+        """Vectors of images: see :func:`pixel_features`.
+
+        Args:
+            images: uint8 (n, H, W).
+            mirrored: Mirror left-right first.
+
+        Returns:
+            float32 (n, size * size), centred, unit norm (zeros for flat images).
+        """
+        return pixel_features(images, self.size, mirrored=mirrored)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Family and dimensions."""
+        return {"name": self.name, "family": self.family, "dimensions": self.size**2}

@@ -3,7 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from audits.features.pixels import area_matrix, normalised, pixel_features, reduce_area
+from audits.features.pixels import (
+    PixelMap,
+    area_matrix,
+    normalised,
+    pixel_features,
+    reduce_area,
+)
 from audits.features.windows import CENTRAL, SPAN, Window, extract, orbit
 
 RNG = np.random.default_rng(5)
@@ -78,3 +84,11 @@ def test_the_margin_adds_cells_of_the_same_size() -> None:
     assert wide[:, 2:-2, 2:-2] == pytest.approx(
         extract(IMAGES.astype(np.float32), CENTRAL, 12), abs=1e-3
     )
+
+
+def test_the_map_is_the_function() -> None:
+    space = PixelMap(12)
+    for mirrored in (False, True):
+        expected = pixel_features(IMAGES, 12, mirrored=mirrored)
+        assert np.array_equal(space.features(IMAGES, mirrored=mirrored), expected)
+    assert space.describe() == {"name": "pixels 12", "family": "pixels", "dimensions": 144}
