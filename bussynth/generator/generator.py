@@ -1,32 +1,29 @@
-"""The generator users hold: train, load, sample."""
+"""The generator users hold: train, load, sample; and what an audit of the model asks of it."""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import diffusers
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from bussynth import atomic
 from bussynth.cohort import Cohort
 from bussynth.config import RunOptions
 from bussynth.errors import IntegrityError, UsageError
-from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE
-from bussynth.generator.conditions import ConditionEncoder
+from bussynth.generator.conditions import ConditionBatch, ConditionEncoder
 from bussynth.generator.config import TrainConfig
-from bussynth.generator.dataset import TrainingSet, training_view
 from bussynth.generator.device import autocast, resolve_device
-from bussynth.generator.plan import TrainPlan, check_train
+from bussynth.generator.folder import remove_leftovers, train_model
+from bussynth.generator.losses import denoising_losses, proximal_losses
+from bussynth.generator.plan import check_train
 from bussynth.generator.prior import ConditionPrior
+from bussynth.generator.renoise import renoise
 from bussynth.generator.sampler import initial_noise, sample
-from bussynth.generator.storage import MODEL_FILE, StoredModel, read_model, write_model
-from bussynth.generator.training import TrainedWeights, build_denoiser, fit
+from bussynth.generator.storage import StoredModel, read_model
+from bussynth.generator.training import build_denoiser
 from bussynth.generator.transform import Haar
 from bussynth.progress import SILENT, Progress
 
@@ -139,8 +136,8 @@ class Generator:
         out = Path(out)
         plan = check_train(cohort, out, config or TrainConfig(), options=options, force=force)
         if plan.state != "finished":
-            _train(cohort, out, plan, progress)
-        _remove_leftovers(out)
+            train_model(cohort, out, plan, progress)
+        remove_leftovers(out)
         return cls.load(out, options.device)
 
     @property
@@ -202,13 +199,9 @@ class Generator:
         """
         n = len(conditions)
         scales = [guidance] * n if isinstance(guidance, (int, float)) else list(guidance)
-        problems = self._encoder.problems(conditions)
-        if len(seeds) != n:
-            problems.append(f"{n} conditions but {len(seeds)} seeds; give one seed an image")
+        problems = self._row_problems(conditions, seeds)
         if len(scales) != n:
             problems.append(f"{n} conditions but {len(scales)} guidance scales")
-        if any(not 0 <= seed < 2**63 for seed in seeds):
-            problems.append("seeds must lie in 0 .. 2**63 - 1")
         if any(not 0 <= scale <= 100 for scale in scales):
             problems.append("guidance must lie in 0 .. 100")
         if steps < 1:
@@ -216,9 +209,7 @@ class Generator:
         if problems:
             raise UsageError("These images cannot be generated.", problems)
         images = np.empty((n, *self.image_size), dtype=np.uint8)
-        size = batch_size or _BATCH_SIZE[self._device.type]
-        for start in range(0, n, size):
-            rows = slice(start, start + size)
+        for rows in self._batches(n, batch_size):
             images[rows] = self._sample_batch(
                 conditions[rows],
                 seeds[rows],
@@ -226,6 +217,158 @@ class Generator:
                 torch.tensor(scales[rows], dtype=torch.float32),
             )
         return images
+
+    def renoise(
+        self,
+        images: npt.NDArray[np.uint8],
+        conditions: Sequence[Mapping[str, Any]],
+        strength: float,
+        seeds: Sequence[int],
+        steps: int = 12,
+        batch_size: int | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """Noise images part of the way and let the model denoise them (SDEdit).
+
+        Makes near-duplicates the way a generator would, for the positive controls of an audit;
+        see :mod:`bussynth.generator.renoise`. Image i depends on row i alone (up to the rounding
+        of the kernels).
+
+        Args:
+            images: uint8 ``(n, H, W)`` of the model's size.
+            conditions: Of each image, as in :meth:`sample`.
+            strength: Above 0 (the image itself, nearly) to 1 (nothing of it is left).
+            seeds: One for each image, 0 .. 2**63 - 1.
+            steps: Sampling steps.
+            batch_size: Images computed at once.
+
+        Returns:
+            uint8 ``(n, H, W)``.
+
+        Raises:
+            UsageError: Images of another size, or what :meth:`sample` refuses.
+        """
+        problems = self._row_problems(conditions, seeds) + self._image_problems(images, conditions)
+        if not 0 < strength <= 1:
+            problems.append(f"strength={strength!r}: must lie above 0 and at most at 1")
+        if steps < 1:
+            problems.append(f"steps={steps!r}: must be at least 1")
+        if problems:
+            raise UsageError("These images cannot be renoised.", problems)
+        made = np.empty_like(images)
+        for rows in self._batches(len(images), batch_size):
+            with torch.inference_mode():
+                clean, encoded = self._encoded(images[rows], conditions[rows])
+                noise = initial_noise(seeds[rows], tuple(clean.shape[1:])).to(clean)
+                with autocast(self._device):
+                    latents = renoise(self._denoiser, clean, noise, encoded, strength, steps)
+                made[rows] = self._decoded(latents)
+        return made
+
+    def losses(
+        self,
+        images: npt.NDArray[np.uint8],
+        conditions: Sequence[Mapping[str, Any]],
+        sigmas: Sequence[float],
+        seeds: Sequence[int],
+        draws: int = 1,
+        batch_size: int | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Denoising loss of images at fixed noise levels and fixed noise.
+
+        See :func:`bussynth.generator.losses.denoising_losses`.
+
+        Args:
+            images: uint8 ``(n, H, W)`` of the model's size.
+            conditions: Of each image, as in :meth:`sample`.
+            sigmas: Noise levels, > 0; data have a standard deviation of 0.5.
+            seeds: One for each image, 0 .. 2**63 - 1; equal seeds give equal noise.
+            draws: Noise draws averaged at each level.
+            batch_size: Images computed at once.
+
+        Returns:
+            float64 ``(n, len(sigmas))``; the smaller, the better the model knows the image.
+
+        Raises:
+            UsageError: Images of another size, or numbers out of range.
+        """
+        problems = self._row_problems(conditions, seeds)
+        problems += self._image_problems(images, conditions) + _level_problems(sigmas)
+        if draws < 1:
+            problems.append(f"draws={draws!r}: must be at least 1")
+        if problems:
+            raise UsageError("These losses cannot be computed.", problems)
+        found = np.empty((len(images), len(sigmas)), dtype=np.float64)
+        for rows in self._batches(len(images), batch_size):
+            with torch.inference_mode(), autocast(self._device):
+                clean, encoded = self._encoded(images[rows], conditions[rows])
+                found[rows] = denoising_losses(
+                    self._denoiser, clean, encoded, sigmas, seeds[rows], draws
+                ).numpy()
+        return found
+
+    def proximal_losses(
+        self,
+        images: npt.NDArray[np.uint8],
+        conditions: Sequence[Mapping[str, Any]],
+        sigmas: Sequence[float],
+        batch_size: int | None = None,
+    ) -> npt.NDArray[np.float64]:
+        """Denoising loss with the model's own noise (proximal initialisation).
+
+        See :func:`bussynth.generator.losses.proximal_losses`; arguments, result and errors as in
+        :meth:`losses`, without random numbers.
+        """
+        problems = self._row_problems(conditions) + self._image_problems(images, conditions)
+        problems += _level_problems(sigmas)
+        if problems:
+            raise UsageError("These losses cannot be computed.", problems)
+        found = np.empty((len(images), len(sigmas)), dtype=np.float64)
+        for rows in self._batches(len(images), batch_size):
+            with torch.inference_mode(), autocast(self._device):
+                clean, encoded = self._encoded(images[rows], conditions[rows])
+                found[rows] = proximal_losses(self._denoiser, clean, encoded, sigmas).numpy()
+        return found
+
+    def _row_problems(
+        self, conditions: Sequence[Mapping[str, Any]], seeds: Sequence[int] | None = None
+    ) -> list[str]:
+        problems = self._encoder.problems(conditions)
+        if seeds is not None:
+            if len(seeds) != len(conditions):
+                problems.append(
+                    f"{len(conditions)} conditions but {len(seeds)} seeds; give one seed an image"
+                )
+            if any(not 0 <= seed < 2**63 for seed in seeds):
+                problems.append("seeds must lie in 0 .. 2**63 - 1")
+        return problems
+
+    def _image_problems(
+        self, images: npt.NDArray[np.uint8], conditions: Sequence[Mapping[str, Any]]
+    ) -> list[str]:
+        height, width = self.image_size
+        if images.dtype != np.uint8 or images.shape[1:] != (height, width):
+            return [
+                f"expected uint8 images (n, {height}, {width}), got {images.dtype} {images.shape}"
+            ]
+        if len(images) != len(conditions):
+            return [f"{len(images)} images but {len(conditions)} conditions; give one an image"]
+        return []
+
+    def _batches(self, n: int, batch_size: int | None) -> Iterator[slice]:
+        size = batch_size or _BATCH_SIZE[self._device.type]
+        return (slice(start, start + size) for start in range(0, n, size))
+
+    def _encoded(
+        self, images: npt.NDArray[np.uint8], conditions: Sequence[Mapping[str, Any]]
+    ) -> tuple[torch.Tensor, ConditionBatch]:
+        """Scaled bands and conditions of a batch, on the device."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self._device)
+        clean = Haar(self._model.architecture.factor).encode(pixels)
+        return clean, self._encoder.encode(conditions).to(self._device)
+
+    def _decoded(self, latents: torch.Tensor) -> npt.NDArray[np.uint8]:
+        pixels = Haar(self._model.architecture.factor).decode(latents.float())
+        return np.asarray(pixels.cpu().numpy(), dtype=np.uint8)
 
     @torch.inference_mode()
     def _sample_batch(
@@ -245,60 +388,10 @@ class Generator:
                 guidance.to(self._device),
                 steps,
             )
-        pixels = Haar(architecture.factor).decode(latents.float())
-        return np.asarray(pixels.cpu().numpy(), dtype=np.uint8)
+        return self._decoded(latents)
 
 
-def _train(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) -> None:
-    """Carry out a plan up to and including ``model.json``."""
-    if plan.state == "new":
-        if out.exists():
-            # Checked before: empty, or an earlier output that --force gives up. The record goes
-            # first, so that no half-removed folder passes for a model.
-            (out / MODEL_FILE).unlink(missing_ok=True)
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-        atomic.write_json(out / TRAINING_FILE, plan.identity)
-    encoder = ConditionEncoder(cohort.vocabulary, cohort.image_size)
-    data = TrainingSet.load(training_view(cohort), encoder, out, progress)
-    trained = fit(data, plan.architecture, plan.config, out, torch.device(plan.device), progress)
-    prior = ConditionPrior.fit(
-        data.conditions,
-        data.patients,
-        cohort.vocabulary,
-        cohort.image_size,
-        plan.config.prior_min_patients,
-    )
-    write_model(
-        out,
-        architecture=plan.architecture,
-        vocabulary=cohort.vocabulary,
-        weights=trained.weights,
-        prior=prior,
-        training=_record(cohort, plan, data, trained),
-    )
-
-
-def _record(
-    cohort: Cohort, plan: TrainPlan, data: TrainingSet, trained: TrainedWeights
-) -> dict[str, Any]:
-    return {
-        "identity": plan.identity,
-        "config": plan.config.to_dict(),
-        "cohort": {"digest": cohort.digest, "kind": cohort.kind},
-        "images": plan.images,
-        "patients": len(set(data.patients)) if cohort.kind != "synthetic" else None,
-        "parameters": plan.parameters,
-        "steps": trained.position.step,
-        "seconds": round(trained.position.seconds, 1),
-        "loss": trained.loss,
-        "device": torch.device(plan.device).type,
-        "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
-    }
-
-
-def _remove_leftovers(out: Path) -> None:
-    """Drop the state of a finished training: optimizer and raw weights are of no more use."""
-    for path in [out / CHECKPOINT_FILE, out / TRAINING_FILE, *out.glob(".*.partial-*")]:
-        with suppress(FileNotFoundError):
-            path.unlink()
+def _level_problems(sigmas: Sequence[float]) -> list[str]:
+    if not all(0 < sigma < np.inf for sigma in sigmas):
+        return [f"sigmas={tuple(sigmas)!r}: noise levels must be above 0 and finite"]
+    return []

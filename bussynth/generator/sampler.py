@@ -1,7 +1,7 @@
 """Few-step sampling: DPM-Solver++ 2M on the Karras grid, guidance for each row.
 
 Lu et al. 2022, arXiv:2211.01095, algorithm 2 (data prediction, multistep, order 2), in the
-sigma form of Karras et al. 2022. A free function of its arguments: no state survives a call.
+sigma form of Karras et al. 2022. Free functions of their arguments: no state survives a call.
 """
 
 from __future__ import annotations
@@ -16,7 +16,16 @@ from torch import Tensor
 from bussynth.generator.conditions import ConditionBatch
 from bussynth.generator.diffusion import DenoiserLike
 
-__all__ = ["SIGMA_MAX", "SIGMA_MIN", "guided", "initial_noise", "karras_sigmas", "sample"]
+__all__ = [
+    "SIGMA_MAX",
+    "SIGMA_MIN",
+    "guided",
+    "initial_noise",
+    "karras_level",
+    "karras_sigmas",
+    "sample",
+    "solve",
+]
 
 # Narrower than the 0.002 .. 80 of Karras et al.: training hardly ever sees levels above 40, and
 # noise of 0.01 is below one grey level. With few steps the second-order solver leaves too much
@@ -25,6 +34,16 @@ __all__ = ["SIGMA_MAX", "SIGMA_MIN", "guided", "initial_noise", "karras_sigmas",
 SIGMA_MIN = 0.01
 SIGMA_MAX = 40.0
 _RHO = 10.0
+
+
+def karras_level(position: float) -> float:
+    """Noise level at a position of the sampler's grid (Karras et al. 2022, equation 5).
+
+    Args:
+        position: 0 (:data:`SIGMA_MIN`) to 1 (:data:`SIGMA_MAX`).
+    """
+    low, high = SIGMA_MIN ** (1 / _RHO), SIGMA_MAX ** (1 / _RHO)
+    return float((low + position * (high - low)) ** _RHO)
 
 
 def karras_sigmas(
@@ -107,18 +126,40 @@ def sample(
     Returns:
         Clean maps ``(n, c, h, w)``.
     """
-    sigmas: list[float] = karras_sigmas(steps).tolist()
-    x = noise * sigmas[0]
+    sigmas = karras_sigmas(steps)
+    return solve(denoiser, noise * sigmas[0].item(), sigmas, conditions, guidance)
+
+
+def solve(
+    denoiser: DenoiserLike,
+    x: Tensor,
+    sigmas: Tensor,
+    conditions: ConditionBatch,
+    guidance: Tensor,
+) -> Tensor:
+    """Solve the probability-flow ODE from maps of any noise level to clean ones.
+
+    Args:
+        denoiser: The model D.
+        x: Maps ``(n, c, h, w)`` with noise of level ``sigmas[0]``.
+        sigmas: Falling noise levels ``(steps + 1,)``, the last one 0.
+        conditions: Of the n rows.
+        guidance: Scale of each row ``(n,)``.
+
+    Returns:
+        Clean maps ``(n, c, h, w)``.
+    """
+    levels: list[float] = sigmas.tolist()
     previous: Tensor | None = None
-    for i, sigma in enumerate(sigmas[:-1]):
+    for i, sigma in enumerate(levels[:-1]):
         denoised = guided(denoiser, x, x.new_full((len(x),), sigma), conditions, guidance)
-        following = sigmas[i + 1]
+        following = levels[i + 1]
         if following == 0:
             return denoised
         direction = denoised
         if previous is not None:
             # Log steps in lambda = -ln sigma: `ratio` is the last one over the present one.
-            last = math.log(sigmas[i - 1] / sigma)
+            last = math.log(levels[i - 1] / sigma)
             ratio = last / math.log(sigma / following)
             direction = denoised + (denoised - previous) / (2 * ratio)
         x = (following / sigma) * x + (1 - following / sigma) * direction
