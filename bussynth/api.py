@@ -8,7 +8,7 @@ the TOML file) as keyword arguments. What only changes the speed is given as ``w
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -229,7 +229,12 @@ def audit(
     control: Source | None = None,
     patients: Path | str | None = None,
     out: Path | str | None = None,
+    model: Path | str | None = None,
+    release_model: bool = False,
+    encoders: Sequence[Path | str] = (),
+    cluster: str | None = None,
     workers: int = 1,
+    device: str = "auto",
     force: bool = False,
     progress: Progress = SILENT,
     **settings: Any,
@@ -242,8 +247,13 @@ def audit(
         train: What the generator learned from: cohort or folder.
         control: Other patients, drawn by the same lottery, that it never saw.
         patients: CSV with the columns file and patient, for folders.
-        out: Folder for report.html and report.json; nothing is written if None.
+        out: Folder for report.html and report.json; no report is written if None.
+        model: Folder of the model that made the images; its near-copies are planted as controls.
+        release_model: The model is to be released too: attack it by its losses.
+        encoders: TorchScript or ONNX encoders of your own.
+        cluster: Address of a Dask scheduler to run on.
         workers: Worker processes.
+        device: Device of torch.
         force: Replace an earlier output.
         progress: Where to report.
         settings: Fields of :class:`bussynth.auditing.config.AuditConfig`.
@@ -263,7 +273,11 @@ def audit(
         patients=None if patients is None else Path(patients),
         out=None if out is None else Path(out),
         config=AuditConfig.from_dict(settings),
-        options=RunOptions(workers=workers),
+        model=model,
+        release_model=release_model,
+        encoders=encoders,
+        cluster=cluster,
+        options=RunOptions(workers=workers, device=device),
         progress=progress,
         force=force,
     )

@@ -24,7 +24,7 @@ from bussynth.cohort.cohort import Cohort
 from bussynth.cohort.split import LOTTERY, assignment_digest, patient_strata
 from bussynth.errors import DataError, UsageError
 
-__all__ = ["Comparison", "PatientKeys", "open_comparison"]
+__all__ = ["Comparison", "PatientKeys", "open_comparison", "open_real"]
 
 PatientKeys = Path | str | Mapping[str, Sequence[str]]
 """A CSV with the columns file and patient, or ``{"train": [...], "control": [...]}``."""
@@ -91,27 +91,17 @@ def open_comparison(
         UsageError: Arguments contradict each other or are missing.
         DataError: Images cannot be read or compared; see the checks below.
     """
-    if (real is None) == (train is None and control is None):
-        raise UsageError("Give either real (a cohort that was split) or both train and control.")
-    same_rows = False
-    if real is not None:
-        cohort = real if isinstance(real, Cohort) else _open_real(real)
-        if cohort.split_record is None:
-            raise UsageError(f"{cohort.path} was not split; run `bussynth split` before training.")
-        train = control = cohort
-        same_rows = True
-    if train is None or control is None:
-        raise UsageError("An audit needs both train and control.")
     made = open_source(synthetic, "synthetic")
-    seen, unseen = open_source(train, "train"), open_source(control, "control")
+    seen, unseen = open_real(train=train, control=control, real=real)
     size, notes = _common_size(made, seen, unseen)
     notes += [note for source in (made, seen, unseen) for note in source.notes]
     keys, key_notes = _patient_keys(seen, unseen, patients)
     notes += key_notes
     if keys is not None:
         _refuse_shared_patients(keys)
+    _refuse_same_images(seen, unseen)
     notes += _check_training(made, seen)
-    doubts, split = _doubts(seen, unseen, keys, same_rows=same_rows)
+    doubts, split = _doubts(seen, unseen, keys, same_rows=real is not None)
     return Comparison(
         synthetic=made,
         train=seen,
@@ -126,7 +116,33 @@ def open_comparison(
     )
 
 
-def _open_real(real: Source) -> Cohort:
+def open_real(
+    *, train: Source | None = None, control: Source | None = None, real: Source | None = None
+) -> tuple[RoleImages, RoleImages]:
+    """Open the real images: train and control.
+
+    Args:
+        train: See :func:`open_comparison`.
+        control: See :func:`open_comparison`.
+        real: See :func:`open_comparison`.
+
+    Raises:
+        UsageError: Arguments contradict each other or are missing.
+        DataError: Images cannot be read.
+    """
+    if (real is None) == (train is None and control is None):
+        raise UsageError("Give either real (a cohort that was split) or both train and control.")
+    if real is not None:
+        cohort = real if isinstance(real, Cohort) else _open_cohort(real)
+        if cohort.split_record is None:
+            raise UsageError(f"{cohort.path} was not split; run `bussynth split` before training.")
+        train = control = cohort
+    if train is None or control is None:
+        raise UsageError("An audit needs both train and control.")
+    return open_source(train, "train"), open_source(control, "control")
+
+
+def _open_cohort(real: Source) -> Cohort:
     if not isinstance(real, (str, Path)):
         raise UsageError("real must be a cohort that was split; give train and control instead.")
     return Cohort.open(real)
@@ -201,6 +217,16 @@ def _refuse_shared_patients(keys: Mapping[str, Sequence[str]]) -> None:
             f"{len(shared)} patients are in both train and control; a control patient must be "
             "unknown to the generator. Split by patient.",
             [f"image {number} of control" for number in rows],
+        )
+
+
+def _refuse_same_images(train: RoleImages, control: RoleImages) -> None:
+    """Refuse one set in both roles; in cohorts the patients tell."""
+    cohorts = isinstance(train, CohortImages) or isinstance(control, CohortImages)
+    if not cohorts and train.digest() == control.digest():
+        raise DataError(
+            "train and control are the same images; control must hold other patients, whom the "
+            "generator never saw."
         )
 
 

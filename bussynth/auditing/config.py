@@ -1,4 +1,7 @@
-"""Configuration of the audit: what a user may set of :class:`audits.settings.AuditSettings`."""
+"""Configuration of the audit: :class:`audits.settings.AuditSettings` as flags and TOML keys.
+
+Default, help and range of a setting exist once, there; here each costs one line.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,10 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from audits.errors import AuditInputError
 from audits.settings import AuditSettings
 from bussynth.config import Config, option
+from bussynth.errors import UsageError
 
 __all__ = ["AuditConfig"]
 
@@ -35,14 +40,36 @@ class AuditConfig(Config):
     planted: int = _of("planted")
     dose: tuple[int, ...] = _of("dose")
     dose_repeats: int = _of("dose_repeats")
+    dose_power: float = _of("dose_power")
     self_check: int = _of("self_check")
+    encoders: int = _of("encoders")
     alpha: float = _of("alpha")
+    null_alpha: float = _of("null_alpha")
     confidence: float = _of("confidence")
     tails: tuple[float, ...] = _of("tails")
+    min_tail: int = _of("min_tail")
+    scales: tuple[int, ...] = _of("scales")
+    neighbours: int = _of("neighbours")
+    candidates: int = _of("candidates")
     min_control_patients: int = _of("min_control_patients")
     min_recall: float = _of("min_recall")
     copy_ratio: float = _of("copy_ratio")
+    copy_distance: float = _of("copy_distance")
+    control_margin: float = _of("control_margin")
+    duplicate_ratio: float = _of("duplicate_ratio")
     disclosure_quantile: float = _of("disclosure_quantile")
+    singled_out: int = _of("singled_out")
+
+    def settings(self) -> AuditSettings:
+        """Return the settings of the audit.
+
+        Raises:
+            UsageError: Values contradict each other.
+        """
+        try:
+            return AuditSettings(**self.to_dict())
+        except AuditInputError as error:
+            raise UsageError(error.message, error.problems) from error
 
     def changed(self) -> dict[str, tuple[Any, Any]]:
         """Return the settings that differ from their default: name to (default, value).

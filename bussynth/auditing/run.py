@@ -1,28 +1,46 @@
-"""The verb: check, read, measure, write."""
+"""The verb: check, read, measure, record, write."""
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from audits.errors import AuditInputError
 from audits.settings import AuditSettings
-from bussynth import atomic
 from bussynth.auditing.comparison import Comparison, PatientKeys, open_comparison
 from bussynth.auditing.config import AuditConfig
-from bussynth.auditing.record import MARKERS, AuditReport, build_report
-from bussynth.auditing.sources import Source
+from bussynth.auditing.encoders import EncoderFile, find_encoders, load_encoders
+from bussynth.auditing.executor import open_workers, require_dask
+from bussynth.auditing.history import record_run, settings_digest
+from bussynth.auditing.model_access import CheckedModel, check_model, open_model
+from bussynth.auditing.places import check_place, place_of, refuse_overlap
+from bussynth.auditing.record import AuditReport, build_report
+from bussynth.auditing.sources import RoleImages, Source
 from bussynth.config import RunOptions
 from bussynth.errors import DataError, UsageError
 from bussynth.progress import SILENT, Progress, Task
 
+if TYPE_CHECKING:
+    from audits.features.base import FeatureMap
+    from audits.result import AuditResult
+
 __all__ = ["AuditReport", "PatientKeys", "Source", "audit", "check_audit"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Plan:
+    """An audit that passed every check that needs no decoding."""
+
+    comparison: Comparison
+    settings: AuditSettings
+    digest: str
+    model: CheckedModel | None
+    encoders: tuple[EncoderFile, ...]
 
 
 def audit(
@@ -34,11 +52,18 @@ def audit(
     patients: PatientKeys | None = None,
     out: Path | str | None = None,
     config: AuditConfig | None = None,
+    model: Path | str | None = None,
+    release_model: bool = False,
+    encoders: Sequence[Path | str] = (),
+    cluster: str | None = None,
     options: RunOptions | None = None,
     progress: Progress = SILENT,
     force: bool = False,
 ) -> AuditReport:
     """Measure whether synthetic images reveal the patients their generator learned from.
+
+    The audit is written into the run ledger beside the real data (see
+    :mod:`bussynth.auditing.ledger`) before its result is returned.
 
     Args:
         synthetic: What is to be released: a synthetic cohort (or its path), a folder of images,
@@ -48,9 +73,13 @@ def audit(
         real: Instead of train and control: a cohort split by ``bussynth split``.
         patients: Patients of images that are in no cohort: a CSV with the columns file and
             patient, or ``{"train": [...], "control": [...]}`` with one key an image.
-        out: Folder for report.html, report.json, metrics.csv and private.json, or None to
-            write nothing.
+        out: Folder for the report, or None to write no report.
         config: What to compute and where to draw lines; fix it before looking at the images.
+        model: Folder of the model that made the images; its own near-duplicates of train images
+            are then planted among the controls.
+        release_model: The model is to be released too: attack it with its own losses.
+        encoders: TorchScript or ONNX encoders of images, each one more space to search.
+        cluster: Address of a Dask scheduler; never changes a number.
         options: How to run; never changes a number.
         progress: Where to report.
         force: Replace an earlier audit in ``out``.
@@ -59,22 +88,46 @@ def audit(
         The report; ``passed`` tells whether there was no evidence above the demonstrated floor.
 
     Raises:
-        UsageError: Arguments contradict each other, or ``out`` is taken.
+        UsageError: Arguments contradict each other, or ``out`` is taken or overlaps with inputs.
         DataError: The images cannot be read or compared.
+        MissingDependencyError: Dask or what an encoder needs is not installed.
     """
     config = config or AuditConfig()
     options = options or RunOptions()
-    settings = _settings(config)
-    if out is not None:
-        atomic.check_output(Path(out), force=force, markers=MARKERS)
-    comparison = open_comparison(
-        synthetic, train=train, control=control, real=real, patients=patients
+    out = None if out is None else Path(out)
+    plan = _plan(
+        synthetic,
+        train=train,
+        control=control,
+        real=real,
+        patients=patients,
+        out=out,
+        config=config,
+        model=model,
+        release_model=release_model,
+        encoders=encoders,
+        cluster=cluster,
+        force=force,
     )
+    comparison = plan.comparison
+    loaded = load_encoders(plan.encoders, comparison.size)
     pixels = _read(comparison, progress)
-    report = _measure(comparison, pixels, config, settings, options, progress)
-    if out is not None:
-        report = report.save(out, force=force)
-    return report
+    result = _measure(plan, pixels, loaded, release_model, cluster, options, progress)
+    ledger = record_run(
+        train=comparison.train,
+        control=comparison.control,
+        synthetic=comparison.synthetic,
+        settings=plan.digest,
+        verdict=result.verdict.state.value,
+        out=out,
+        generator=None if plan.model is None else plan.model.digest,
+    )
+    report = build_report(result, comparison, config, pixels["synthetic"])
+    report = replace(
+        report,
+        report={**report.report, "ledger": ledger.to_dict(), "model": _model(plan, release_model)},
+    )
+    return report if out is None else report.save(out, force=force)
 
 
 def check_audit(
@@ -86,6 +139,10 @@ def check_audit(
     patients: PatientKeys | None = None,
     out: Path | str | None = None,
     config: AuditConfig | None = None,
+    model: Path | str | None = None,
+    release_model: bool = False,
+    encoders: Sequence[Path | str] = (),
+    cluster: str | None = None,
     force: bool = False,
 ) -> list[str]:
     """Make every check of :func:`audit` that needs no decoding.
@@ -98,12 +155,21 @@ def check_audit(
         DataError: As :func:`audit`.
     """
     config = config or AuditConfig()
-    _settings(config)
-    if out is not None:
-        atomic.check_output(Path(out), force=force, markers=MARKERS)
-    comparison = open_comparison(
-        synthetic, train=train, control=control, real=real, patients=patients
+    plan = _plan(
+        synthetic,
+        train=train,
+        control=control,
+        real=real,
+        patients=patients,
+        out=None if out is None else Path(out),
+        config=config,
+        model=model,
+        release_model=release_model,
+        encoders=encoders,
+        cluster=cluster,
+        force=force,
     )
+    comparison = plan.comparison
     height, width = comparison.size
     counted = []
     for source in comparison.sources:
@@ -119,14 +185,53 @@ def check_audit(
         )
     if comparison.doubts:
         notes.append("the verdict can only be FAIL or INCONCLUSIVE: " + comparison.doubts[0])
-    return [*notes, *comparison.doubts[1:], *comparison.notes]
+    trusted = () if plan.model is None else plan.model.notes
+    return [*notes, *comparison.doubts[1:], *comparison.notes, *trusted]
 
 
-def _settings(config: AuditConfig) -> AuditSettings:
-    try:
-        return AuditSettings(**config.to_dict())
-    except AuditInputError as error:
-        raise UsageError(error.message, error.problems) from error
+def _plan(
+    synthetic: Source,
+    *,
+    train: Source | None,
+    control: Source | None,
+    real: Source | None,
+    patients: PatientKeys | None,
+    out: Path | None,
+    config: AuditConfig,
+    model: Path | str | None,
+    release_model: bool,
+    encoders: Sequence[Path | str],
+    cluster: str | None,
+    force: bool,
+) -> _Plan:
+    settings, files = config.settings(), find_encoders(encoders)
+    if release_model and model is None:
+        raise UsageError("--release-model needs the model; give its folder with --model.")
+    if cluster is not None:
+        require_dask()
+    folder = None if model is None else Path(model)
+    if out is not None:
+        check_place(out, force=force)
+        places = {"synthetic": synthetic, "train": train, "control": control, "real": real}
+        inputs = {name: place_of(source) for name, source in places.items()}
+        inputs |= {
+            "model": folder,
+            **{f"encoder {i}": file.path for i, file in enumerate(files, start=1)},
+        }
+        inputs["patients"] = Path(patients) if isinstance(patients, (str, Path)) else None
+        refuse_overlap(out, inputs)
+    comparison = open_comparison(
+        synthetic, train=train, control=control, real=real, patients=patients
+    )
+    return _Plan(
+        comparison=comparison,
+        settings=settings,
+        digest=settings_digest(
+            settings, encoders=[file.digest for file in files], release_model=release_model
+        ),
+        model=None if folder is None else check_model(folder, comparison),
+        encoders=files,
+    )
 
 
 def _read(comparison: Comparison, progress: Progress) -> dict[str, npt.NDArray[np.uint8]]:
@@ -135,54 +240,63 @@ def _read(comparison: Comparison, progress: Progress) -> dict[str, npt.NDArray[n
         return {source.role: source.load(comparison.size, task) for source in comparison.sources}
 
 
+def _model(plan: _Plan, released: bool) -> dict[str, Any] | None:
+    """Say in the report which model stood by."""
+    if plan.model is None:
+        return None
+    return {"digest": plan.model.digest, "released": released, "notes": list(plan.model.notes)}
+
+
 def _measure(
-    comparison: Comparison,
+    plan: _Plan,
     pixels: dict[str, npt.NDArray[np.uint8]],
-    config: AuditConfig,
-    settings: AuditSettings,
+    encoders: Sequence[FeatureMap],
+    release_model: bool,
+    cluster: str | None,
     options: RunOptions,
     progress: Progress,
-) -> AuditReport:
+) -> AuditResult:
     from audits.audit import audit_images
     from audits.images import ImageSet
 
-    def real(role: str) -> ImageSet:
-        keys, strata = comparison.patients, comparison.strata
+    comparison = plan.comparison
+
+    def role(source: RoleImages) -> ImageSet:
+        keys, strata = comparison.patients or {}, comparison.strata or {}
         return ImageSet(
-            pixels[role],
-            patients=None if keys is None else keys[role],
-            strata=None if strata is None else strata[role],
+            pixels[source.role],
+            patients=keys.get(source.role),
+            strata=strata.get(source.role),
+            attributes=source.attributes(),
+            boxes=source.boxes(),
         )
 
+    access = None
+    if plan.model is not None:
+        seed = plan.settings.seed
+        access = open_model(plan.model, comparison, pixels, seed=seed, device=options.device)
+    losses = access.losses(progress) if access is not None and release_model else None
+    synthetic, train, control = map(role, comparison.sources)
     with (
-        _executor(options.workers) as executor,
+        open_workers(options.workers, cluster) as workers,
         progress.task("Auditing", unit="steps") as task,
     ):
         try:
-            result = audit_images(
-                ImageSet(pixels["synthetic"]),
-                real("train"),
-                real("control"),
-                settings=settings,
+            return audit_images(
+                synthetic,
+                train,
+                control,
+                settings=plan.settings,
                 randomised_split=comparison.randomised,
-                executor=executor,
-                shards=options.workers,
+                user_encoders=encoders,
+                renoise=None if access is None else access.renoise,
+                losses=losses,
+                executor=workers.executor,
+                shards=workers.shards,
                 progress=_Steps(task),
             )
         except AuditInputError as error:
             raise DataError(error.message, error.problems) from error
-    return build_report(result, comparison, config, pixels["synthetic"])
-
-
-@contextmanager
-def _executor(workers: int) -> Iterator[Executor | None]:
-    if workers == 1:
-        yield None
-        return
-    # Forking a process that holds threads of FAISS or BLAS may hang; spawning does not.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield pool
 
 
 class _Steps:

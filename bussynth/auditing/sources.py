@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
@@ -73,7 +74,15 @@ class RoleImages(Protocol):
         ...
 
     def digest(self) -> str:
-        """Return ``"sha256:…"`` of the images."""
+        """Return ``"sha256:…"`` of the images; computed once."""
+        ...
+
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """Return what is known of the images: by column one label an image, "" where unknown."""
+        ...
+
+    def boxes(self) -> npt.NDArray[np.float64] | None:
+        """Return float64 (n, 4), lesion boxes in pixels, NaN where there is none; or None."""
         ...
 
 
@@ -140,6 +149,26 @@ class CohortImages:
     def digest(self) -> str:
         """Return the digest of the whole cohort."""
         return self.cohort.digest
+
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """Return the condition columns of the cohort's vocabulary."""
+        columns = list(self.cohort.vocabulary)
+        if not columns:
+            return {}
+        table = self.cohort.table(columns)
+        return {
+            column: tuple(value or "" for value in table.column(column).to_pylist())
+            for column in columns
+        }
+
+    def boxes(self) -> npt.NDArray[np.float64]:
+        """See :class:`RoleImages`."""
+        boxes = np.full((len(self), 4), np.nan)
+        found = self.cohort.table(["lesion_box"]).column("lesion_box").to_pylist()
+        for row, box in enumerate(found):
+            if box is not None:
+                boxes[row] = box
+        return boxes
 
 
 def _not_empty(cohort: Cohort, role: str) -> Cohort:
@@ -220,9 +249,21 @@ class FolderImages:
 
     def digest(self) -> str:
         """Return the digest over the digests of the files, whatever their names and order."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
         return _digest(
             hashlib.sha256((self.root / file).read_bytes()).hexdigest() for file in self.files
         )
+
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """Return nothing: a folder tells nothing of its images."""
+        return {}
+
+    def boxes(self) -> None:
+        """Return None: a folder knows no lesion."""
+        return None
 
 
 def _what(number: int, total: int, role: str) -> str:
@@ -264,11 +305,23 @@ class ArrayImages:
 
     def digest(self) -> str:
         """Return the digest over the digests of the images' shape and pixels."""
+        return self._content
+
+    @cached_property
+    def _content(self) -> str:
         shape = np.array(self.pixels.shape[1:], "<u4").tobytes()
         return _digest(
             hashlib.sha256(shape + np.ascontiguousarray(image).tobytes()).hexdigest()
             for image in self.pixels
         )
+
+    def attributes(self) -> dict[str, tuple[str, ...]]:
+        """Return nothing: an array tells nothing of its images."""
+        return {}
+
+    def boxes(self) -> None:
+        """Return None: an array knows no lesion."""
+        return None
 
 
 def _digest(digests: Iterable[str]) -> str:

@@ -20,7 +20,7 @@ Images = npt.NDArray[np.uint8]
 VOCABULARY = {"pathology": ["normal", "benign"], "device": ["a"]}
 QUICK = AuditConfig(
     permutations=99, bootstrap=20, planted=12, dose=(1,), dose_repeats=1, self_check=20,
-    min_control_patients=5, min_recall=0.5,
+    min_control_patients=5, min_recall=0.5, encoders=0,
 )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bussynth.auditing.comparison import open_comparison
+from bussynth.auditing.comparison import open_comparison, open_real
 from bussynth.cohort import Cohort
 from bussynth.errors import DataError, UsageError
 
@@ -138,3 +138,20 @@ def test_sizes_must_agree(real: Cohort, worlds: Worlds, tmp_path: Path) -> None:
     worlds["folder"](tmp_path / "m" / "sub", images)
     with pytest.raises(DataError, match="2 different sizes"):
         open_comparison(mixed, train=images, control=images)
+
+
+def test_the_same_images_in_both_roles_are_refused(worlds: Worlds, tmp_path: Path) -> None:
+    images = worlds["images"](4, 1)
+    folder = worlds["folder"](tmp_path / "train", images[:2])
+    copied = worlds["folder"](tmp_path / "control", images[:2][::-1], "other_names_")
+    for train, control in ((folder, folder), (folder, copied), (images[:2], images[:2].copy())):
+        with pytest.raises(DataError, match="train and control are the same images"):
+            open_comparison(images[2:], train=train, control=control)
+
+
+def test_real_images_can_be_opened_alone(real: Cohort, worlds: Worlds) -> None:
+    train, control = open_real(real=real)
+    assert (train.role, control.role) == ("train", "control")
+    assert len(train) == real.counts["splits"]["train"]
+    with pytest.raises(UsageError, match="Give either"):
+        open_real()

@@ -25,6 +25,15 @@ def test_every_field_is_explained_and_bounded_like_the_audit() -> None:
         AuditConfig(alpha=0.9)
 
 
+def test_every_setting_can_be_set_and_registered() -> None:
+    names = {field.name for field in dataclasses.fields(AuditSettings)}
+    assert {field.name for field in dataclasses.fields(AuditConfig)} == names
+    assert AuditConfig(alpha=0.01).settings() == AuditSettings(alpha=0.01)
+    with pytest.raises(UsageError, match="settings") as caught:
+        AuditConfig(tails=(2.0,)).settings()
+    assert "tails" in caught.value.problems[0]
+
+
 def test_changes_are_listed_but_not_the_seed() -> None:
     assert AuditConfig(seed=1, min_control_patients=3).changed() == {
         "min_control_patients": (AuditSettings().min_control_patients, 3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bussynth.auditing.sources import open_source
-from bussynth.cohort import Cohort
+from bussynth.cohort import Cohort, Row
 from bussynth.errors import DataError
 from bussynth.images import encode_png
 from bussynth.progress import Task
@@ -105,3 +105,40 @@ def test_no_file_name_in_the_representation(worlds: Worlds, tmp_path: Path) -> N
     text = repr(open_source(folder, "train"))
     assert "DOE" not in text
     assert "MUELLER" not in text
+
+
+def test_cohorts_tell_what_is_known_of_their_images(tmp_path: Path) -> None:
+    image = np.zeros((16, 16), np.uint8)
+    rows = [
+        Row.from_arrays(id="a", image=image, patient="p", lesion_box=(1, 2, 3.5, 4),
+                        conditions={"pathology": "benign", "device": None}),
+        Row.from_arrays(id="b", image=image, patient="q",
+                        conditions={"pathology": "normal", "device": "a"}),
+    ]  # fmt: skip
+    words = {"pathology": ["normal", "benign"], "device": ["a", "b"]}
+    real = Cohort.create(tmp_path / "c", rows, kind="phantom", image_size=16, vocabulary=words)
+    source = open_source(real, "train")
+    assert source.attributes() == {"pathology": ("benign", "normal"), "device": ("", "a")}
+    boxes = source.boxes()
+    assert boxes is not None
+    assert boxes.dtype == np.float64
+    assert boxes[0].tolist() == [1, 2, 3.5, 4]
+    assert np.isnan(boxes[1]).all()
+
+
+def test_attributes_belong_to_the_rows_of_the_role(real: Cohort) -> None:
+    for role in ("train", "control"):
+        source = open_source(real, role)
+        rows = list(real.select(split=role))
+        assert source.attributes()["pathology"] == tuple(r.conditions["pathology"] for r in rows)
+        boxes = source.boxes()
+        assert boxes is not None
+        assert boxes.shape == (len(rows), 4)
+
+
+def test_folders_and_arrays_tell_nothing(worlds: Worlds, tmp_path: Path) -> None:
+    images = worlds["images"](2, 1)
+    for source in (images, worlds["folder"](tmp_path / "f", images)):
+        opened = open_source(source, "train")
+        assert opened.attributes() == {}
+        assert opened.boxes() is None
