@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from audits.copies.framings import CopyScores, confirmed
+from audits.copies.channel import CopyScores, confirmed
 from audits.copies.identity import IdentityHit, find_identical
 
 __all__ = ["Duplicates", "find_duplicates"]

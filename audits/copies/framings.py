@@ -1,4 +1,4 @@
-"""Copy search: which real image each query resembles most, and by how much more than any other.
+"""Copy channel over whole pictures: the real image each query resembles most, in any framing.
 
 For every query the best-matching image of each real patient is sought over a family of framings
 (:func:`audits.features.windows.orbit`). The few best patients are aligned again at fine scale,
@@ -16,132 +16,41 @@ far: the same picture filed under several patients, which generators memorise mo
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from audits.features.pixels import FloatArray, normalised, reduce_area
-from audits.features.windows import CENTRAL, Window, extract, orbit
+from audits.copies.channel import (
+    CopyScores,
+    confirmed,
+    empty_scores,
+    rank_patients,
+    same_picture,
+    score_in_shards,
+)
+from audits.copies.proposals import Reference, build_reference, propose, working_images
+from audits.features.base import FloatArray
+from audits.features.pixels import normalised
+from audits.features.windows import Window, extract, orbit
 
-__all__ = ["SCALES", "CopyScores", "Reference", "build_reference", "confirmed", "score_copies"]
+__all__ = [
+    "SCALES",
+    "CopyScores",
+    "FramingsChannel",
+    "Reference",
+    "build_reference",
+    "confirmed",
+    "score_copies",
+    "working_images",
+]
 
 SCALES = (48, 24, 12)
 """Cells a side at which an aligned pair is compared: speckle, texture, layout."""
 
-_COARSE = 16
-_MARGIN = 2
-_BLOCK = 128
-"""Queries computed together. Shards are cut at multiples, so results do not depend on shards."""
-_WORKING = 64
+_MARGIN = 3
 _TILES = 4
-_SAME = 1 / 3
-"""Patients within this share of the farthest candidate's distance show one picture.
-
-Rule of one third, at the finest scale: two images that are both that close to a query are close to
-each other (triangle inequality).
-"""
-
-
-@dataclass(frozen=True, eq=False)
-class Reference:
-    """Real images prepared for search, sorted by patient.
-
-    Attributes:
-        images: float32 (n, h, w), reduced to at most 64 x 64.
-        rows: int64 (n,), the caller's row of each image.
-        patients: int64 (n,), ascending patient numbers.
-        starts: int64 (groups,), first position of each patient.
-        coarse: float32 (n, 256), features of the central window.
-    """
-
-    images: FloatArray
-    rows: npt.NDArray[np.int64]
-    patients: npt.NDArray[np.int64]
-    starts: npt.NDArray[np.int64]
-    coarse: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class CopyScores:
-    """What the search found for each of m queries, at each scale of :data:`SCALES`.
-
-    Attributes:
-        ratio: float64 (m, scales), first distance / second distance, where the second patient
-            does not show the first one's picture; 1 where there is none or the query is flat.
-        distance: float64 (m, scales), sqrt(2 - 2 NCC) to the nearest image after alignment.
-        row: int64 (m, scales), the caller's row of the nearest image, -1 where none.
-        patient: int64 (m, scales), its patient, -1 where none.
-        tile: float64 (m,), largest tile distance (RMS in standard deviations) to the nearest
-            image of the finest scale; infinity where none.
-        mirrored: bool (m,), whether that image matched mirrored.
-    """
-
-    ratio: npt.NDArray[np.float64]
-    distance: npt.NDArray[np.float64]
-    row: npt.NDArray[np.int64]
-    patient: npt.NDArray[np.int64]
-    tile: npt.NDArray[np.float64]
-    mirrored: npt.NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """Number of queries."""
-        return len(self.tile)
-
-    def take(self, index: npt.NDArray[np.generic] | slice) -> CopyScores:
-        """The scores of some queries."""
-        return CopyScores(*(getattr(self, field.name)[index] for field in fields(self)))
-
-
-def _working(images: npt.NDArray[np.uint8]) -> FloatArray:
-    if len(images) and max(images.shape[1:]) > _WORKING:
-        return reduce_area(images, _WORKING)
-    return images.astype(np.float32)
-
-
-def build_reference(images: npt.NDArray[np.uint8], patients: npt.NDArray[np.int64]) -> Reference:
-    """Prepare real images for :func:`score_copies`.
-
-    Args:
-        images: uint8 (n, H, W).
-        patients: int64 (n,), patient number of each image.
-
-    Returns:
-        The reference, sorted by patient and, within a patient, by row.
-    """
-    order = np.argsort(patients, kind="stable")
-    ordered = patients[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]]) if len(ordered) else order
-    working = _working(images[order])
-    coarse = normalised(extract(working, CENTRAL, _COARSE).reshape(len(working), _COARSE**2))
-    return Reference(working, order.astype(np.int64), ordered, starts.astype(np.int64), coarse)
-
-
-def _candidates(
-    queries: FloatArray, reference: Reference, own: npt.NDArray[np.int64], count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Positions (m, count) of the best image of the best patients, and the window of each."""
-    best = np.full((len(queries), len(reference.coarse)), -np.inf, np.float32)
-    which = np.zeros(best.shape, np.int8)
-    for number, window in enumerate(orbit()):
-        cut = extract(queries, window, _COARSE)
-        similarity = normalised(cut.reshape(len(queries), -1)) @ reference.coarse.T
-        better = similarity > best
-        np.copyto(best, similarity, where=better)
-        which[better] = number
-    best[own[:, None] == reference.patients[None, :]] = -np.inf
-    # Keep one image a patient: the first that reaches the patient's maximum.
-    maxima = np.maximum.reduceat(best, reference.starts, axis=1)
-    top = np.argsort(-maxima, axis=1, kind="stable")[:, :count]
-    stops = np.r_[reference.starts[1:], len(reference.coarse)]
-    positions = np.full((len(queries), top.shape[1]), -1, np.int64)
-    for row, groups in enumerate(top):
-        for column, group in enumerate(groups):
-            if maxima[row, group] > -np.inf:
-                start = reference.starts[group]
-                positions[row, column] = start + best[row, start : stops[group]].argmax()
-    windows = which[np.arange(len(queries))[:, None], np.maximum(positions, 0)].astype(np.int64)
-    return positions, windows
 
 
 def _align(
@@ -149,7 +58,8 @@ def _align(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Distances (n, scales) and largest tile distance (n,) of pairs at their best small shift."""
     cells, slots = SCALES[0], range(2 * _MARGIN + 1)
-    target = normalised(extract(images, CENTRAL, cells).reshape(len(images), -1))
+    original = extract(images, Window(zoom=window.inner), cells)
+    target = normalised(original.reshape(len(images), -1))
     target = target.reshape(len(images), cells, cells)
     wide = extract(queries, window, cells, _MARGIN)
     centred = wide - wide.mean(axis=(1, 2), keepdims=True)
@@ -167,7 +77,7 @@ def _align(
         y, x = divmod(int(number), len(slots))
         chosen = shift == number
         aligned[chosen] = wide[chosen, y : y + cells, x : x + cells]
-    original = extract(images, CENTRAL, cells).astype(np.float64)
+    original = original.astype(np.float64)
     distances = np.empty((len(queries), len(SCALES)))
     tile = np.empty(len(queries))
     for column, size in enumerate(SCALES):
@@ -207,13 +117,21 @@ def _unit(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _score_block(
     queries: npt.NDArray[np.uint8],
-    own: npt.NDArray[np.int64],
+    given: npt.NDArray[np.int64],
+    *,
     reference: Reference,
     candidates: int,
 ) -> CopyScores:
+    """Score at most one block: a pure function, so any executor may run it.
+
+    ``given`` holds the own patient of each query, then positions, then windows to include.
+    """
     m, scales = len(queries), len(SCALES)
-    working = _working(queries)
-    positions, windows = _candidates(working, reference, own, candidates)
+    working = working_images(queries)
+    included = (given.shape[1] - 1) // 2
+    positions, windows = propose(working, reference, given[:, 0], candidates)
+    positions = np.concatenate([positions, given[:, 1 : 1 + included]], axis=1)
+    windows = np.concatenate([windows, given[:, 1 + included :]], axis=1)
     distances = np.full((*positions.shape, scales), np.inf)
     tiles = np.full(positions.shape, np.inf)
     family = orbit()
@@ -222,62 +140,58 @@ def _score_block(
         if len(rows):
             pair = _align(working[rows], reference.images[positions[rows, columns]], family[number])
             distances[rows, columns], tiles[rows, columns] = pair
+    _keep_best(distances, np.where(positions >= 0, reference.patients[positions], -1), included)
     flat = queries.max(axis=(1, 2)) == queries.min(axis=(1, 2))
-    ratio = np.ones((m, scales))
-    nearest = np.full((m, scales), np.inf)
-    chosen = np.full((m, scales), -1, np.int64)
+    same = same_picture(distances[:, :, 0])
+    scores = empty_scores(m, scales)
     every = np.arange(m)
-    same = _same_picture(distances)
     for scale in range(scales):
-        ordered = np.argsort(distances[:, :, scale], axis=1, kind="stable")
-        first = ordered[:, 0]
-        nearest[:, scale] = distances[every, first, scale]
-        found = np.isfinite(nearest[:, scale])
-        chosen[found, scale] = positions[every, first][found]
-        if ordered.shape[1] > 1:
-            # The nearest patient but the first who shows another picture.
-            other = ~np.take_along_axis(same, ordered, 1)
-            other[:, 0] = False
-            column = np.where(other.any(axis=1), other.argmax(axis=1), 1)
-            second = distances[every, ordered[every, column], scale]
-            usable = found & np.isfinite(second) & (second > 0) & ~flat
-            ratio[usable, scale] = nearest[usable, scale] / second[usable]
+        ratio, scores.distance[:, scale], chosen = rank_patients(distances[:, :, scale], same)
+        scores.ratio[:, scale] = np.where(flat, 1.0, ratio)
+        position = positions[every, chosen]
+        scores.row[:, scale] = np.where(chosen >= 0, reference.rows[position], -1)
+        scores.patient[:, scale] = np.where(chosen >= 0, reference.patients[position], -1)
     finest = distances[:, :, 0].argmin(axis=1)
-    known = chosen >= 0
+    mirrored = np.array([family[n].mirrored for n in windows[every, finest]], np.bool_)
     return CopyScores(
-        ratio,
-        nearest,
-        np.where(known, reference.rows[chosen], -1),
-        np.where(known, reference.patients[chosen], -1),
+        scores.ratio,
+        scores.distance,
+        scores.row,
+        scores.patient,
         tiles[every, finest],
-        np.array([family[n].mirrored for n in windows[every, finest]], np.bool_),
+        mirrored & (positions[every, finest] >= 0),
     )
 
 
-def _same_picture(distances: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
-    """Which candidates are so near at the finest scale that they show one picture, (m, count)."""
-    finest = distances[:, :, 0]
-    known = np.where(np.isfinite(finest), finest, -np.inf)
-    result: npt.NDArray[np.bool_] = finest <= _SAME * known.max(axis=1, keepdims=True)
-    return result
+def _keep_best(
+    distances: npt.NDArray[np.float64], patients: npt.NDArray[np.int64], included: int
+) -> None:
+    """At each scale, leave one candidate a patient: included ones may repeat a patient."""
+    count = patients.shape[1]
+    for extra in range(count - included, count):
+        for other in range(extra):
+            twice = ((patients[:, extra] == patients[:, other]) & (patients[:, extra] >= 0))[
+                :, None
+            ]
+            farther = distances[:, extra] >= distances[:, other]
+            distances[:, extra][twice & farther] = np.inf
+            distances[:, other][twice & ~farther] = np.inf
 
 
-def _score_shard(
-    task: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Reference, int],
-) -> CopyScores:
-    """Score one shard: a pure function, so any executor may run it."""
-    queries, own, reference, candidates = task
-    blocks = [
-        _score_block(queries[i : i + _BLOCK], own[i : i + _BLOCK], reference, candidates)
-        for i in range(0, len(queries), _BLOCK)
-    ]
-    return _join(blocks)
-
-
-def _join(parts: list[CopyScores]) -> CopyScores:
-    return CopyScores(
-        *(np.concatenate([getattr(p, field.name) for p in parts]) for field in fields(CopyScores))
-    )
+def _given(
+    own: npt.NDArray[np.int64] | None, include: npt.NDArray[np.int64] | None, m: int
+) -> npt.NDArray[np.int64]:
+    """Own patient, positions and windows to include of each query, (m, 1 + 2 x included)."""
+    own = np.full(m, -1, np.int64) if own is None else own
+    if include is None or not len(include):
+        return own[:, None]
+    order = include[np.argsort(include[:, 0], kind="stable")]
+    place = np.arange(len(order)) - np.searchsorted(order[:, 0], order[:, 0])
+    given = np.full((m, 2, int(place.max()) + 1), -1, np.int64)
+    given[:, 1] = 0
+    given[order[:, 0], 0, place] = order[:, 1]
+    given[order[:, 0], 1, place] = order[:, 2]
+    return np.concatenate([own[:, None], given.reshape(m, -1)], axis=1)
 
 
 def score_copies(
@@ -285,6 +199,7 @@ def score_copies(
     reference: Reference,
     *,
     own: npt.NDArray[np.int64] | None = None,
+    include: npt.NDArray[np.int64] | None = None,
     candidates: int = 4,
     shards: int = 1,
     executor: Executor | None = None,
@@ -296,48 +211,62 @@ def score_copies(
         reference: Prepared real images.
         own: int64 (m,), patient number of each query, left out of its own search; None for
             synthetic queries.
+        include: int64 (pairs, 3), query, position in the reference and number of the framing of
+            pairs to be aligned whatever the proposals
+            (:meth:`audits.copies.guarantee.NearPairs.candidates`).
         candidates: Patients aligned again at fine scale, at least 2.
         shards: Parts the queries are cut into; never changes a number.
         executor: Where shards run; here, one after the other, by default.
 
     Returns:
-        One entry a query. With an empty reference: no nearest image, ratio 1.
+        One entry a query, one column a scale. With an empty reference: no nearest image, ratio 1.
     """
-    m = len(queries)
-    if m == 0 or len(reference.rows) == 0:
-        shape = (m, len(SCALES))
-        none = np.full(shape, -1, np.int64)
-        return CopyScores(
-            np.ones(shape),
-            np.full(shape, np.inf),
-            none,
-            none.copy(),
-            np.full(m, np.inf),
-            np.zeros(m, np.bool_),
+    if len(queries) == 0 or len(reference.rows) == 0:
+        return empty_scores(len(queries), len(SCALES), detailed=True)
+    block = partial(_score_block, reference=reference, candidates=candidates)
+    return score_in_shards(block, queries, _given(own, include, len(queries)), shards, executor)
+
+
+@dataclass(frozen=True, eq=False)
+class FramingsChannel:
+    """Whole pictures under changes of framing, at three scales.
+
+    Attributes:
+        reference: Prepared real images.
+        candidates: Patients aligned again at fine scale.
+        shards: Parts the queries are cut into; never changes a number.
+        executor: Where shards run; here, one after the other, by default.
+    """
+
+    reference: Reference
+    candidates: int = 4
+    shards: int = 1
+    executor: Executor | None = None
+
+    @property
+    def name(self) -> str:
+        """The channel's name."""
+        return "framings"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """One column a scale."""
+        return tuple(f"{cells} cells" for cells in SCALES)
+
+    def score(
+        self,
+        images: npt.NDArray[np.uint8],
+        own: npt.NDArray[np.int64] | None = None,
+        *,
+        include: npt.NDArray[np.int64] | None = None,
+    ) -> CopyScores:
+        """Search images among the real ones (see :func:`score_copies`)."""
+        return score_copies(
+            images,
+            self.reference,
+            own=own,
+            include=include,
+            candidates=self.candidates,
+            shards=self.shards,
+            executor=self.executor,
         )
-    own = np.full(m, -1, np.int64) if own is None else own
-    blocks = -(-m // _BLOCK)
-    size = _BLOCK * -(-blocks // max(1, shards))
-    tasks = [
-        (queries[i : i + size], own[i : i + size], reference, candidates) for i in range(0, m, size)
-    ]
-    run = map if executor is None else executor.map
-    return _join(list(run(_score_shard, tasks)))
-
-
-def confirmed(
-    scores: CopyScores, thresholds: tuple[float, ...], max_distance: float
-) -> npt.NDArray[np.bool_]:
-    """Which queries are copies, at each scale.
-
-    Args:
-        scores: Result of :func:`score_copies`.
-        thresholds: Largest ratio accepted at each scale.
-        max_distance: Largest distance accepted: a ratio alone would flag an odd pair far apart.
-
-    Returns:
-        bool (m, scales).
-    """
-    near = scores.distance <= max_distance
-    result: npt.NDArray[np.bool_] = (scores.ratio <= np.array(thresholds)) & near
-    return result
