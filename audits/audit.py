@@ -2,146 +2,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from audits.comparisons.contrast import Captures, capture, contrast
-from audits.comparisons.disclosure import excess_disclosure
-from audits.controls.doses import Dose, dose_response
-from audits.controls.nulls import NullComparison, null_comparisons
-from audits.controls.planting import PLANTED_CLASSES
-from audits.controls.recall import demonstrate_recall, plant
-from audits.copies.duplicates import find_duplicates
-from audits.copies.findings import calibrate, count_copies
-from audits.copies.framings import SCALES, CopyScores, build_reference, score_copies
+from audits.channels import (
+    CopyExamination,
+    examine_copies,
+    score_channel,
+    search_framings,
+)
+from audits.comparisons.battery import compare
+from audits.comparisons.reach import patient_minimum
+from audits.controls.doses import Dose, dose_response, limits_of_detection
+from audits.controls.nulls import NullComparison, null_comparison
+from audits.controls.planting import PLANTED_CLASSES, Renoise
 from audits.copies.identity import find_identical
-from audits.features.pixels import pixel_features
+from audits.copies.listing import list_copies
+from audits.copies.patches import PatchesChannel, build_patches
+from audits.features.base import FeatureMap
+from audits.features.defaults import default_maps
 from audits.images import ImageSet, Patients, check_roles, number_patients
+from audits.material import POOL, Material, prepare_material
 from audits.outcome import plain
 from audits.result import AuditResult
-from audits.search.exact import mismatch_rate
 from audits.settings import AuditSettings
-from audits.spaces import Searcher, Space
-from audits.statistics.streams import generator_for
-from audits.summaries import (
-    summarise_contrast,
-    summarise_copies,
-    summarise_disclosure,
-    summarise_identity,
-)
+from audits.spaces import Searcher, SpaceFindings, examine_space, judge_space
+from audits.summaries.copies import summarise_copies, summarise_identity
 from audits.verdict import Findings, decide
 
-__all__ = ["Progress", "audit_images"]
+__all__ = ["Progress", "audit_images", "train_encoders"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, steps done and steps in all."""
 
-_DOSE_CLASS = "noise 20 dB"
-_BINS = np.linspace(0.0, 2.0, 81)
-_STAGES = 8
+
+_FEWEST_IMAGES = 32
+"""Real images below which no encoder is trained: it would learn single images by heart."""
 
 
-@dataclass(frozen=True, eq=False)
-class _Searches:
-    """What the neighbour searches gave."""
+class _Steps:
+    """Counts stages for the caller's progress."""
 
-    captures: Mapping[str, Captures]
-    patient_squared: npt.NDArray[np.float64]
-    histograms: Mapping[str, Any]
-    checked: int
-    mismatch: float
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def begin(self, stage: str) -> None:
+        """Say what comes next."""
+        if self._progress is not None:
+            self._progress(stage, min(self._done, self._total), self._total)
+        self._done += 1
+
+    def finish(self) -> None:
+        """Say that all is done."""
+        if self._progress is not None:
+            self._progress("done", self._total, self._total)
 
 
-def _binned(squared: npt.NDArray[np.float64]) -> list[int]:
-    distances = np.sqrt(squared[np.isfinite(squared)])
-    return [int(count) for count in np.histogram(distances, _BINS)[0]]
-
-
-def _search(
-    synthetic: ImageSet,
+def train_encoders(
+    train: ImageSet,
     control: ImageSet,
-    spaces: list[Space],
-    patients: Patients,
-    searcher: Searcher,
     settings: AuditSettings,
-) -> _Searches:
-    """Captures of the synthetic images, patients' nearest synthetic image, distances for plots."""
-    n_train = len(patients.of_image) - len(control)
-    captures: dict[str, Captures] = {}
-    histograms: dict[str, Any] = {}
-    patient_squared = np.full(len(patients.member), np.inf)
-    checked = wrong = 0.0
-    for space in spaces:
-        versions = space.versions(synthetic.images)
-        found = [searcher.find_both(version, space.real, n_train) for version in versions]
-        captures[space.name] = capture(
-            versions, space.real, tuple(f[0] for f in found), patients.of_image
+    *,
+    threads: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[FeatureMap, ...]:
+    """Train the self-supervised encoders of an audit on train and control images alike.
+
+    Args:
+        train: Member images.
+        control: Non-member images.
+        settings: The audit's settings: how many encoders, and the seed.
+        threads: Threads of the training.
+        progress: Called with training steps done and in all, over all encoders.
+
+    Returns:
+        One feature map a seed; none where there are too few images to learn from.
+    """
+    from audits.features.learned.training import train_encoder
+    from audits.features.overlay import mask_overlays
+
+    images = [given.images for given in (train, control) if len(given)]
+    patients = number_patients(train, control).of_image
+    if not settings.encoders or sum(map(len, images)) < _FEWEST_IMAGES:
+        return ()
+    pool = mask_overlays(np.concatenate(images))
+
+    def advance(number: int) -> Callable[[int, int], None] | None:
+        if progress is None:
+            return None
+        return lambda done, total: progress(number * total + done, settings.encoders * total)
+
+    return tuple(
+        train_encoder(
+            pool,
+            patients,
+            seed=settings.seed,
+            number=number + 1,
+            threads=threads,
+            progress=advance(number),
         )
-        rate, queries = mismatch_rate(
-            versions[0],
-            space.real,
-            found[0][0],
-            generator_for(settings.seed, f"self-check {space.name}"),
-            settings.self_check,
-        )
-        checked, wrong = checked + queries, wrong + rate * queries
-        if space is spaces[-1]:
-            # One space declared beforehand: the finest scale.
-            reached = [searcher.find(space.real, version, 1).squared[:, 0] for version in versions]
-            np.minimum.at(patient_squared, patients.of_image, np.minimum(*reached))
-            posing = [
-                searcher.find(version, space.real[:n_train], 1).squared[:, 0]
-                for version in space.versions(control.images)
-            ]
-            to_train, to_control = (
-                np.minimum(found[0][part].squared[:, 0], found[1][part].squared[:, 0])
-                for part in (1, 2)
-            )
-            histograms = {
-                "space": space.name,
-                "bin_edges": [round(float(edge), 4) for edge in _BINS],
-                "synthetic_to_train": _binned(to_train),
-                "synthetic_to_control": _binned(to_control),
-                "control_to_train": _binned(np.minimum(*posing)),
-            }
-    rate = wrong / checked if checked else 0.0
-    return _Searches(captures, patient_squared, histograms, int(checked), rate)
-
-
-def _pairs(scores: CopyScores, scale: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The confirmed copies, most certain first, for the site's own eyes."""
-    pairs = []
-    for query in np.flatnonzero(scale >= 0):
-        column = int(scale[query])
-        pairs.append(
-            {
-                "synthetic": int(query),
-                "train": int(scores.row[query, column]),
-                "cells": SCALES[column],
-                "ratio": float(scores.ratio[query, column]),
-                "distance": float(scores.distance[query, column]),
-                "largest_tile_distance": float(scores.tile[query]),
-                "mirrored": bool(scores.mirrored[query]),
-            }
-        )
-    return sorted(pairs, key=lambda pair: (pair["ratio"], pair["synthetic"]))
-
-
-def _limits_of_detection(doses: tuple[Dose, ...], settings: AuditSettings) -> dict[str, int | None]:
-    limits: dict[str, int | None] = {}
-    for name in ("copies", "contrast", "either"):
-        reached = [
-            dose.copies
-            for dose in doses
-            if dose.copies and getattr(dose, f"by_{name}") >= settings.dose_power
-        ]
-        limits[name] = min(reached, default=None)
-    return limits
+        for number in range(settings.encoders)
+    )
 
 
 def audit_images(
@@ -151,139 +116,122 @@ def audit_images(
     *,
     settings: AuditSettings | None = None,
     randomised_split: bool,
+    encoders: Sequence[FeatureMap] | None = None,
+    user_encoders: Sequence[FeatureMap] = (),
+    renoise: Renoise | None = None,
+    losses: Mapping[str, npt.NDArray[np.float64]] | None = None,
     executor: Executor | None = None,
     shards: int = 1,
     threads: int = 1,
     progress: Progress | None = None,
 ) -> AuditResult:
-    """Audit synthetic images for copies of, and closeness to, the images they were trained on.
-
-    Empty sets and single images are allowed; what cannot be computed is reported as not
-    estimable and the verdict says why.
+    """Measure whether synthetic images reveal the patients their generator learned from.
 
     Args:
-        synthetic: Images to be released.
-        train: Images the generator was trained on, with patients.
-        control: Images of other patients, held out by the same random split.
-        settings: Thresholds and sizes, fixed beforehand; the defaults by default.
-        randomised_split: Whether patients were assigned to train and control by a recorded
-            random split. There is no default: the answer decides what the audit can say.
-        executor: Where shards run (any ``concurrent.futures`` executor); never changes a number.
-        shards: Parts the work is cut into; never changes a number.
-        threads: FAISS threads of each task.
-        progress: Called with a stage, steps done and steps in all.
+        synthetic: Images to be released; no patients.
+        train: Images the generator was trained on.
+        control: Images of patients it never saw, drawn by the same coin-flip.
+        settings: Thresholds, fixed before looking; defaults if None.
+        randomised_split: Whether a recorded coin-flip assigned patients to train and control.
+        encoders: Learned feature maps from :func:`train_encoders` on the same images; None trains
+            them here.
+        user_encoders: Further feature maps of the user's choice.
+        renoise: The audited generator: makes near-duplicates of train images, as controls.
+        losses: Denoising losses of the real images, train first, by noise level: only if the
+            model is to be released too.
+        executor: Where searches run; never changes a number.
+        shards: Parts that searches are cut into; never changes a number.
+        threads: Threads of each task; never changes a number.
+        progress: Called as the audit advances.
 
     Returns:
-        The result.
+        The result: verdict, tests, controls.
 
     Raises:
-        AuditInputError: Sets that cannot be compared; lists every problem.
+        AuditInputError: The sets cannot be compared; all problems are named.
     """
-    settings = AuditSettings() if settings is None else settings
+    settings = settings or AuditSettings()
     check_roles(synthetic, train, control)
-    tell = progress if progress is not None else lambda stage, done, total: None
-    steps = _STAGES + len(PLANTED_CLASSES)
+    steps = _Steps(len(PLANTED_CLASSES) + 8 + 2 * settings.encoders + len(user_encoders), progress)
     patients = number_patients(train, control)
-    n_train = len(train)
-    n = {
+    steps.begin("identity")
+    to_train = find_identical(synthetic.images, train.images)
+    to_control = find_identical(synthetic.images, control.images)
+    material = prepare_material(
+        synthetic,
+        train,
+        control,
+        patients,
+        settings,
+        renoise=renoise,
+        advance=lambda name: steps.begin(f"planting copies: {name}"),
+    )
+    steps.begin("copy search: whole images")
+    whole = search_framings(
+        material,
+        settings,
+        raw_train=train.images,
+        raw_control=control.images,
+        shards=shards,
+        executor=executor,
+    )
+    scores = [whole.scores]
+    spaces: list[SpaceFindings] = []
+    if len(synthetic) and len(material.real):
+        if encoders is None:
+            steps.begin("training encoders")
+            encoders = train_encoders(train, control, settings, threads=threads)
+        steps.begin("copy search: parts of images")
+        patches = build_patches(material.real, patients.of_image)
+        scores.append(score_channel(PatchesChannel(patches, shards, executor), material))
+        maps = (*default_maps(max(material.real.shape[1:])), *encoders, *user_encoders)
+        for space in maps:
+            steps.begin(f"searching in {space.name}")
+            spaces.append(
+                examine_space(space, material, Searcher(shards, threads, executor), settings)
+            )
+        scores += [space.copies for space in spaces]
+    copies = examine_copies(scores, whole.duplicates, material, settings)
+
+    steps.begin("comparing train with control")
+    judged = [judge_space(space, copies.traced[space.name], settings) for space in spaces]
+    # Where too few copies could be planted to admit a space, all may still find leakage; the
+    # verdict is then at best inconclusive.
+    passed = [s for s, report in zip(spaces, judged, strict=True) if report.admitted]
+    counting = passed or spaces
+    counts = {
         "synthetic": len(synthetic),
+        "train": len(train),
+        "control": len(control),
         "train_patients": patients.n_members,
         "control_patients": patients.n_controls,
     }
-    if n_train and len(control):
-        real = np.concatenate([train.images, control.images])
-    else:
-        real = train.images if n_train else control.images
-
-    tell("identity", 0, steps)
-    to_train = find_identical(synthetic.images, train.images)
-    to_control = find_identical(synthetic.images, control.images)
-
-    tell("control images posing as synthetic", 1, steps)
-    reference = build_reference(real, patients.of_image)
-
-    def score(
-        images: npt.NDArray[np.uint8], own: npt.NDArray[np.int64] | None = None
-    ) -> CopyScores:
-        return score_copies(
-            images,
-            reference,
-            own=own,
-            candidates=settings.candidates,
-            shards=shards,
-            executor=executor,
-        )
-
-    posing = score(control.images, patients.of_image[n_train:])
-    duplicates = find_duplicates(
-        train.images, control.images, posing, settings.duplicate_ratio, settings.copy_distance
-    )
-    duplicated = np.zeros(len(control), np.bool_)
-    pairs = (*duplicates.near, *duplicates.within_control)
-    duplicated[[row for row, _ in pairs] + [hit.query for hit in duplicates.identical]] = True
-    thresholds = calibrate(posing, duplicated, settings)
-
-    tell("copy search", 2, steps)
-    scores = score(synthetic.images)
-    copies, confirmed_at = count_copies(scores, patients, thresholds, settings)
-
-    tell("neighbour search", 3, steps)
-    searcher = Searcher(settings.neighbours, shards, threads, executor)
-    searches = _Searches({}, np.empty(0), {}, 0, 0.0)
-    spaces: list[Space] = []
-    if len(real) and len(synthetic):
-        spaces = [Space(f"pixels {s}", s, pixel_features(real, s)) for s in settings.scales]
-        searches = _search(synthetic, control, spaces, patients, searcher, settings)
-
-    tell("contrast", 4, steps)
-    contrasted = contrast(
-        searches.captures,
+    battery = compare(
+        {space.name: space.captures for space in counting},
+        [space.reach for space in counting],
+        {space.name: space.minima for space in counting},
         patients,
-        tails=settings.tails,
-        min_tail=settings.min_tail,
-        alpha=settings.alpha,
-        permutations=settings.permutations,
-        bootstrap=settings.bootstrap,
-        confidence=settings.confidence,
-        rng=generator_for(settings.seed, "contrast"),
+        settings,
+        counts=counts,
+        real_labels=_joined_labels(train, control),
+        synthetic_labels=synthetic.attributes,
+        losses=losses,
+        bound_spaces=_bound_spaces(counting),
     )
-    disclosed = None
-    if spaces:
-        disclosed = excess_disclosure(
-            searches.patient_squared,
-            patients,
-            quantile=settings.disclosure_quantile,
-            permutations=settings.permutations,
-            confidence=settings.confidence,
-            rng=generator_for(settings.seed, "disclosure"),
-        )
+    steps.begin("null comparisons")
+    nulls = _nulls(material, counting, settings)
+    steps.begin("dose-response")
+    doses = _doses(material, counting, copies, settings, len(battery.p_values))
 
-    tell("null comparisons", 5, steps)
-    nulls: tuple[NullComparison, ...] = ()
-    if spaces:
-        nulls = null_comparisons(synthetic.images, real, spaces, patients, searcher, settings)
-
-    done = 6
-
-    def advance(name: str) -> None:
-        nonlocal done
-        done += 1
-        tell(f"planted copies: {name}", done, steps)
-
-    train_patients = patients.of_image[:n_train]
-    recalls, found = demonstrate_recall(
-        train.images, train_patients, score, thresholds.ratios, settings, advance=advance
+    identity = summarise_identity(to_train, to_control, counts)
+    tests = (
+        identity,
+        summarise_copies(copies.findings, copies.channels, whole.near, patients, counts, settings),
+        *battery.outcomes,
     )
-
-    tell("dose-response", steps - 1, steps)
-    doses: tuple[Dose, ...] = ()
-    if spaces and n_train:
-        light = next(kind for kind in PLANTED_CLASSES if kind.name == _DOSE_CLASS)
-        pool, _ = plant(train.images, train_patients, light, settings.planted, settings.seed)
-        planted = searcher.captures(pool, spaces, np.arange(len(real)), patients.of_image)
-        doses = dose_response(searches.captures, planted, found[_DOSE_CLASS], patients, settings)
-
-    identity = summarise_identity(to_train, to_control, n)
+    worst = battery.disclosure.worst
+    checked = sum(space.checked for space in spaces)
+    mismatch = sum(space.mismatch * space.checked for space in spaces) / max(1, checked)
     verdict = decide(
         Findings(
             n_synthetic=len(synthetic),
@@ -292,25 +240,25 @@ def audit_images(
             patients_known=patients.known,
             randomised_split=randomised_split,
             identical=identity.details["images"],
-            copies=copies,
-            p_values={
-                "contrast": contrasted.p_value,
-                "disclosure": disclosed.p_value if disclosed else None,
-            },
-            duplicates_across=duplicates.across,
-            recalls=recalls,
+            copies=copies.findings,
+            p_values=battery.p_values,
+            duplicates_across=whole.duplicates.across,
+            recalls=copies.recalls,
             nulls=nulls,
-            mismatch_rate=searches.mismatch,
-            upper_risk=disclosed.upper if disclosed else None,
+            mismatch_rate=mismatch,
+            upper_risk=worst.upper if worst else None,
+            learned=tuple(r.admitted for r in judged if r.family == "learned"),
+            learned_expected=settings.encoders > 0,
         ),
         settings,
     )
-    tell("done", steps, steps)
+    steps.finish()
     return AuditResult(
         verdict=verdict,
+        confirmatory=randomised_split and patients.known,
         inputs={
             "synthetic_images": len(synthetic),
-            "train_images": n_train,
+            "train_images": len(train),
             "control_images": len(control),
             "train_patients": patients.n_members,
             "control_patients": patients.n_controls,
@@ -318,31 +266,97 @@ def audit_images(
             "strata": len(np.unique(patients.stratum)),
             "randomised_split": randomised_split,
             "image_size": [
-                int(side) for side in (real if len(real) else synthetic.images).shape[1:]
+                int(side)
+                for side in (material.real if len(material.real) else synthetic.images).shape[1:]
             ],
+            "overlays_masked": round(material.overlays, 4),
+            "model_given": renoise is not None,
+            "model_released": losses is not None,
         },
         settings=settings.describe(),
-        tests=(
-            identity,
-            summarise_copies(copies, thresholds, n, settings),
-            summarise_contrast(contrasted, n, settings.alpha),
-            summarise_disclosure(disclosed, n, settings.alpha),
-        ),
-        recalls=recalls,
+        spaces=tuple(judged),
+        channels=copies.channels,
+        tests=tests,
+        recalls=copies.recalls,
         doses=doses,
-        limit_of_detection=_limits_of_detection(doses, settings),
+        limit_of_detection=limits_of_detection(doses, settings.dose_power),
         nulls=nulls,
+        agreement=_agreement(spaces, patients),
         duplicates={
-            "identical": len(duplicates.identical),
-            "near": len(duplicates.near),
-            "within_control": len(duplicates.within_control),
+            "identical": len(whole.duplicates.identical),
+            "near": len(whole.duplicates.near),
+            "within_control": len(whole.duplicates.within_control),
         },
-        self_check={"queries": searches.checked, "mismatch_rate": searches.mismatch},
-        histograms=searches.histograms,
+        self_check={"queries": checked, "mismatch_rate": mismatch},
+        histograms=tuple(space.histograms for space in spaces),
         private={
             "identical_to_train": plain(to_train),
             "identical_to_control": plain(to_control),
-            "copies": _pairs(scores, confirmed_at),
-            "duplicates": plain(duplicates),
+            "copies": list_copies(copies.channels, synthetic.images, train.images),
+            "duplicates": plain(whole.duplicates),
         },
     )
+
+
+def _joined_labels(train: ImageSet, control: ImageSet) -> dict[str, list[str]]:
+    """Attributes known of both sides, train first."""
+    return {
+        name: [*values, *control.attributes[name]]
+        for name, values in train.attributes.items()
+        if name in control.attributes
+    }
+
+
+def _bound_spaces(spaces: Sequence[SpaceFindings]) -> tuple[str, ...]:
+    """The finest pixel space and the first learned one: every score costs the bound confidence."""
+    pixels = [space.name for space in spaces if space.family == "pixels"]
+    learned = [space.name for space in spaces if space.family == "learned"]
+    return (*pixels[-1:], *learned[:1])
+
+
+def _nulls(
+    material: Material, spaces: Sequence[SpaceFindings], settings: AuditSettings
+) -> tuple[NullComparison, ...]:
+    results = []
+    for number, plan in enumerate(material.nulls):
+        given = {space.name: space.null_captures[number] for space in spaces}
+        captures = {name: found for name, found in given.items() if found is not None}
+        results.append(null_comparison(plan, captures, len(material.nulls), settings))
+    return tuple(results)
+
+
+def _doses(
+    material: Material,
+    spaces: Sequence[SpaceFindings],
+    copies: CopyExamination,
+    settings: AuditSettings,
+    tests: int,
+) -> tuple[Dose, ...]:
+    if not spaces or not len(material.planted[POOL].rows):
+        return ()
+    hits = next(entry for entry in copies.hits if entry.kind.name == POOL)
+    return dose_response(
+        {space.name: space.captures for space in spaces},
+        {space.name: space.pool for space in spaces},
+        hits.by_any(copies.admitted),
+        material.patients,
+        settings,
+        tests=tests,
+    )
+
+
+def _agreement(spaces: Sequence[SpaceFindings], patients: Patients) -> dict[str, Any] | None:
+    """How far two encoders, trained from different seeds, agree on who is near."""
+    from audits.features.learned.agreement import agreement
+
+    learned = [space for space in spaces if space.family == "learned"]
+    if len(learned) < 2:
+        return None
+    first, second = (
+        patient_minimum(
+            space.reach.to_synthetic.squared[:, 0], patients.of_image, len(patients.member)
+        )
+        for space in learned[:2]
+    )
+    result: dict[str, Any] = plain(agreement(first, second))
+    return result

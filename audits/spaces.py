@@ -1,76 +1,38 @@
-"""The feature spaces of the contrast test and the searches in them."""
+"""What is computed in one feature space, from features to captures and reach.
+
+A space is examined as a whole and its features are dropped before the next one, so memory holds
+one space at a time however many there are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from audits.channels import ChannelScores
 from audits.comparisons.contrast import Captures, capture
-from audits.features.pixels import FloatArray, pixel_features
-from audits.images import Patients
-from audits.search.exact import Neighbours, merge_nearest, nearest
+from audits.comparisons.reach import Reach
+from audits.copies.channel import CopyScores
+from audits.copies.findings import admitted
+from audits.copies.nearest import NearestChannel
+from audits.features.base import FeatureMap, FloatArray
+from audits.material import POOL, Material
+from audits.search.exact import Neighbours, merge_nearest, mismatch_rate, nearest
+from audits.search.groups import group_minima
+from audits.settings import AuditSettings
+from audits.statistics.streams import generator_for
 
-__all__ = ["Searcher", "Space", "Subset", "subset"]
+__all__ = ["Searcher", "SpaceFindings", "SpaceReport", "examine_space", "judge_space"]
 
+Versions = tuple[FloatArray, FloatArray]
+"""Features of the same images, plain and mirrored."""
 
-@dataclass(frozen=True, eq=False)
-class Space:
-    """One feature space with the features of all real images, train first.
-
-    Attributes:
-        name: For example ``"pixels 16"``.
-        size: Side in cells.
-        real: float32 (n_train + n_control, size * size).
-    """
-
-    name: str
-    size: int
-    real: FloatArray
-
-    def versions(self, images: npt.NDArray[np.uint8]) -> tuple[FloatArray, FloatArray]:
-        """Features of images, plain and mirrored."""
-        return pixel_features(images, self.size), pixel_features(images, self.size, mirrored=True)
-
-
-@dataclass(frozen=True, eq=False)
-class Subset:
-    """Some patients under new numbers and labels.
-
-    Attributes:
-        rows: int64, rows of the real images kept.
-        patients: The numbering of those images' patients.
-    """
-
-    rows: npt.NDArray[np.int64]
-    patients: Patients
-
-
-def subset(
-    patients: Patients, keep: npt.NDArray[np.bool_], member: npt.NDArray[np.bool_]
-) -> Subset:
-    """Keep some patients and label them anew.
-
-    Args:
-        patients: The numbering.
-        keep: bool (patients,).
-        member: bool (patients,), the new labels of all patients.
-
-    Returns:
-        The subset.
-    """
-    rows = np.flatnonzero(keep[patients.of_image])
-    number = np.cumsum(keep) - 1
-    renumbered = Patients(
-        number[patients.of_image[rows]].astype(np.int64),
-        member[keep],
-        patients.stratum[keep],
-        patients.known,
-    )
-    return Subset(rows, renumbered)
+_BINS = np.linspace(0.0, 2.0, 81)
 
 
 @dataclass(frozen=True)
@@ -78,61 +40,223 @@ class Searcher:
     """How searches run: never what they find.
 
     Attributes:
-        neighbours: Real neighbours retrieved for each query.
         shards: Parts the references are cut into.
-        threads: FAISS threads of each task.
+        threads: Threads of each task.
         executor: Where tasks run; here by default.
     """
 
-    neighbours: int = 8
     shards: int = 1
     threads: int = 1
     executor: Executor | None = None
 
-    def find(self, queries: FloatArray, references: FloatArray, k: int | None = None) -> Neighbours:
-        """Exact nearest references of every query."""
+    def find(
+        self,
+        queries: FloatArray,
+        references: FloatArray,
+        k: int,
+        exclude: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None = None,
+    ) -> Neighbours:
+        """The exact k nearest references of every query."""
         return nearest(
             queries,
             references,
-            self.neighbours if k is None else k,
+            k,
             shards=self.shards,
             threads=self.threads,
             executor=self.executor,
+            exclude=exclude,
         )
-
-    def find_both(
-        self, queries: FloatArray, references: FloatArray, boundary: int
-    ) -> tuple[Neighbours, Neighbours, Neighbours]:
-        """Nearest among all references, among those before a boundary, and among the rest."""
-        first = self.find(queries, references[:boundary])
-        second = self.find(queries, references[boundary:])
-        shifted = Neighbours(
-            second.squared, np.where(second.rows >= 0, second.rows + boundary, second.rows)
-        )
-        return merge_nearest([first, shifted], self.neighbours), first, shifted
 
     def captures(
         self,
-        images: npt.NDArray[np.uint8],
-        spaces: Sequence[Space],
-        rows: npt.NDArray[np.int64],
+        queries: Versions,
+        references: FloatArray,
         patient_of_row: npt.NDArray[np.int64],
-    ) -> Mapping[str, Captures]:
-        """Captures of images among some real images, in every space.
+        k: int,
+    ) -> Captures:
+        """The patients that capture each query."""
+        found = tuple(self.find(version, references, k) for version in queries)
+        return capture(queries, references, found, patient_of_row)
 
-        Args:
-            images: uint8 (m, H, W).
-            spaces: Feature spaces.
-            rows: int64 (n,), the real images to search, n at least 1.
-            patient_of_row: int64 (n,), patient number of each.
 
-        Returns:
-            One entry a space.
-        """
-        result = {}
-        for space in spaces:
-            references = space.real[rows]
-            versions = space.versions(images)
-            found = tuple(self.find(version, references) for version in versions)
-            result[space.name] = capture(versions, references, found, patient_of_row)
-        return result
+@dataclass(frozen=True, eq=False)
+class SpaceFindings:
+    """All that later stages need of one space.
+
+    Attributes:
+        name: Name of the space.
+        family: Kind of space.
+        description: What a report says of it.
+        copies: Copy scores of control, synthetic and planted images.
+        captures: Captures of the synthetic images among all real ones.
+        null_captures: Captures of each null comparison, None where it compares nothing.
+        pool: Captures of the light copies of the dose response.
+        reach: How near synthetic images come to each real image.
+        minima: float64 (tried, patients), squared distances from sampled synthetic images.
+        histograms: Binned distances for plots.
+        checked: Searches repeated by brute force.
+        mismatch: Share of them contradicted.
+    """
+
+    name: str
+    family: str
+    description: Mapping[str, Any]
+    copies: ChannelScores
+    captures: Captures
+    null_captures: tuple[Captures | None, ...]
+    pool: Captures
+    reach: Reach
+    minima: npt.NDArray[np.float64]
+    histograms: Mapping[str, Any]
+    checked: int
+    mismatch: float
+
+
+@dataclass(frozen=True)
+class SpaceReport:
+    """What a report says of a space.
+
+    Attributes:
+        name: Name of the space.
+        family: Kind of space.
+        description: Further facts, as JSON types.
+        admitted: Whether planted light copies are nearest to the right patient, so that the space
+            counts in the comparisons.
+        reasons: Why not, one sentence each.
+    """
+
+    name: str
+    family: str
+    description: Mapping[str, Any]
+    admitted: bool
+    reasons: tuple[str, ...]
+
+
+def judge_space(
+    space: SpaceFindings, traced: Mapping[str, float], settings: AuditSettings
+) -> SpaceReport:
+    """Admit a space to the comparisons by its positive controls.
+
+    Args:
+        space: What was found in it.
+        traced: For each light class, the demonstrated share of copies nearest to their patient.
+        settings: The audit's settings.
+
+    Returns:
+        The space with its admission.
+    """
+    passed, reasons = admitted(traced, settings.min_recall)
+    return SpaceReport(space.name, space.family, space.description, passed, reasons)
+
+
+def examine_space(
+    space: FeatureMap, material: Material, searcher: Searcher, settings: AuditSettings
+) -> SpaceFindings:
+    """Search everything in one space.
+
+    Args:
+        space: The feature map.
+        material: Synthetic and real images, not empty, with what was planted.
+        searcher: How to search.
+        settings: The audit's settings.
+
+    Returns:
+        The findings, the same for any searcher.
+    """
+
+    def versions(images: npt.NDArray[np.uint8]) -> Versions:
+        return space.features(images), space.features(images, mirrored=True)
+
+    patients, n_train, k = material.patients, material.n_train, settings.neighbours
+    of_row = patients.of_image
+    real, synthetic = versions(material.real), versions(material.synthetic)
+    reference = real[0]
+
+    order = np.argsort(of_row, kind="stable").astype(np.int64)
+    channel = NearestChannel(
+        space,
+        np.ascontiguousarray(reference[order]),
+        order,
+        of_row[order],
+        settings.candidates,
+        searcher.shards,
+        searcher.executor,
+    )
+
+    def score(queries: Versions, own: npt.NDArray[np.int64] | None = None) -> CopyScores:
+        return channel.score_vectors(*queries, own)
+
+    planted = {name: versions(entry.images) for name, entry in material.planted.items()}
+    nulls: list[Captures | None] = []
+    for plan in material.nulls:
+        posing = synthetic if plan.posing is None else (real[0][plan.posing], real[1][plan.posing])
+        usable = len(posing[0]) and len(plan.rows)
+        nulls.append(
+            searcher.captures(posing, reference[plan.rows], plan.patients.of_image, k)
+            if usable
+            else None
+        )
+    found = searcher.find(synthetic[0], reference, k)
+    mismatch, checked = mismatch_rate(
+        synthetic[0],
+        reference,
+        found,
+        generator_for(settings.seed, f"self-check {space.name}"),
+        settings.self_check,
+    )
+    to_synthetic = _lesser([searcher.find(reference, version, k) for version in synthetic], k)
+    others = searcher.find(reference, reference, 1, (of_row, of_row))
+    chosen = np.sort(
+        generator_for(settings.seed, "singled out").permutation(len(material.synthetic))[
+            : settings.singled_out
+        ]
+    )
+    minima = np.minimum(
+        *(group_minima(version[chosen], reference, of_row, len(patients.member))
+          for version in synthetic)
+    )  # fmt: skip
+    return SpaceFindings(
+        name=space.name,
+        family=space.family,
+        description={"dimension": int(reference.shape[1]), **space.describe()},
+        copies=ChannelScores(
+            channel.name,
+            channel.columns,
+            score((real[0][n_train:], real[1][n_train:]), of_row[n_train:]),
+            score(synthetic),
+            {name: score(queries) for name, queries in planted.items()},
+        ),
+        captures=capture(
+            synthetic, reference, (found, searcher.find(synthetic[1], reference, k)), of_row
+        ),
+        null_captures=tuple(nulls),
+        pool=searcher.captures(planted[POOL], reference, of_row, k),
+        reach=Reach(space.name, to_synthetic, others.squared[:, 0]),
+        minima=minima,
+        histograms={
+            "space": space.name,
+            "bin_edges": [round(float(edge), 4) for edge in _BINS],
+            "train_to_synthetic": _binned(to_synthetic.squared[:n_train, 0]),
+            "control_to_synthetic": _binned(to_synthetic.squared[n_train:, 0]),
+        },
+        checked=checked,
+        mismatch=mismatch,
+    )
+
+
+def _lesser(parts: list[Neighbours], k: int) -> Neighbours:
+    """The k nearest over versions of the references, each row once at its lesser distance."""
+    merged = merge_nearest(parts, sum(part.rows.shape[1] for part in parts))
+    order = np.argsort(merged.rows, axis=1, kind="stable")
+    rows = np.take_along_axis(merged.rows, order, 1)
+    # Stable: of equal rows the nearer one stands first.
+    repeated = np.zeros(rows.shape, np.bool_)
+    repeated[:, 1:] = (rows[:, 1:] == rows[:, :-1]) & (rows[:, 1:] >= 0)
+    squared = np.where(repeated, np.inf, np.take_along_axis(merged.squared, order, 1))
+    rows = np.where(repeated, -1, rows)
+    return merge_nearest([Neighbours(squared, rows)], k)
+
+
+def _binned(squared: npt.NDArray[np.float64]) -> list[int]:
+    distances = np.sqrt(squared[np.isfinite(squared)])
+    return [int(count) for count in np.histogram(distances, _BINS)[0]]

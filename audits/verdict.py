@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from audits.controls.nulls import NullComparison
 from audits.controls.recall import ClassRecall
-from audits.copies.findings import CopyFindings
+from audits.copies.findings import CLEAR_SHARE, CopyFindings
 from audits.settings import AuditSettings
 from audits.statistics.intervals import holm
 
@@ -45,7 +45,9 @@ class Findings:
         recalls: Recall of planted copies.
         nulls: Null comparisons.
         mismatch_rate: Share of searches that brute force contradicts.
-        upper_risk: Upper bound on the excess disclosure, or None.
+        upper_risk: Largest upper bound on the excess disclosure over the spaces, or None.
+        learned: For each encoder trained on these images, whether its positive controls passed.
+        learned_expected: Whether the settings ask for such encoders.
     """
 
     n_synthetic: int
@@ -61,6 +63,8 @@ class Findings:
     nulls: Sequence[NullComparison]
     mismatch_rate: float
     upper_risk: float | None
+    learned: Sequence[bool] = ()
+    learned_expected: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Verdict:
         failures: Why it fails, one sentence each.
         limits: Why it cannot conclude, one sentence each.
         statements: What was demonstrated, one sentence each.
-        adjusted: Holm-adjusted p-value of each estimable test.
+        adjusted: Holm-adjusted p-value of each estimable test; the excess of copies is one of
+            them.
     """
 
     state: State
@@ -97,7 +102,7 @@ def _failures(
             "up to mirroring and quarter turns."
         )
     copies = findings.copies
-    if copies.above_control(settings.alpha):
+    if _copied(findings, settings, adjusted):
         text = (
             f"{copies.train_images} synthetic images are near-copies of images of "
             f"{copies.train_patients} train patients"
@@ -111,9 +116,16 @@ def _failures(
     questions = {
         "contrast": "Synthetic images are closer to train patients than to control patients",
         "disclosure": "More train patients than control patients have a close synthetic image",
+        "membership": "Train patients can be told from control patients by the synthetic images",
+        "singling_out": "Synthetic images isolate train patients more often than control patients",
+        "linkability": "Synthetic images link the images of a train patient more often than those "
+        "of a control patient",
+        "inference": "Synthetic images reveal labels of train patients better than those of "
+        "control patients",
+        "white_box": "Train patients can be told from control patients by the model itself",
     }
     for name, p_value in adjusted.items():
-        if p_value <= settings.alpha:
+        if name != "copies" and p_value <= settings.alpha:
             reasons.append(
                 f"{questions.get(name, name)} (p = {p_value:.2g} after Holm's correction, "
                 f"level {settings.alpha:g})."
@@ -121,15 +133,22 @@ def _failures(
     return reasons
 
 
-def _limits(findings: Findings, settings: AuditSettings) -> list[str]:
+def _copied(findings: Findings, settings: AuditSettings, adjusted: Mapping[str, float]) -> bool:
+    copies = findings.copies
+    return copies.certain or (bool(copies.train_images) and adjusted["copies"] <= settings.alpha)
+
+
+def _limits(
+    findings: Findings, settings: AuditSettings, adjusted: Mapping[str, float]
+) -> list[str]:
     reasons = [
-        f"The setting {name} is below its default, so the audit finds less than it should."
+        f"The setting {name} is looser than its default, so the audit may find less than it should."
         for name in settings.loosened()
     ]
     reasons += [
         f"With {settings.permutations} permutations no p-value can reach the level set by {name}, "
         "so these comparisons are silent whatever happened."
-        for name in settings.unreachable(len(findings.p_values), len(findings.nulls))
+        for name in settings.unreachable(1 + len(findings.p_values), len(findings.nulls))
     ]
     if not findings.n_synthetic:
         reasons.append("There are no synthetic images.")
@@ -156,19 +175,30 @@ def _limits(findings: Findings, settings: AuditSettings) -> list[str]:
             "train images, so the control does not show what chance gives."
         )
     copies = findings.copies
-    if copies.control_images and not copies.above_control(settings.alpha):
+    copied = _copied(findings, settings, adjusted)
+    if copies.control_images and not copied:
         reasons.append(
             f"The copy search fired on {copies.control_images} synthetic images that resemble "
             "control patients, who cannot have been copied, so it is not specific here."
         )
-    elif copies.train_images and not copies.above_control(settings.alpha):
+    elif copies.train_images and not copied:
         reasons.append(
             f"The copy search flagged {copies.train_images} synthetic images that resemble train "
-            "patients, but only just, at a threshold that control images came near."
+            "patients, but no more than chance may bring among so many images."
         )
     for name, p_value in findings.p_values.items():
         if p_value is None:
             reasons.append(f"The {name} test is not estimable with these numbers.")
+    if findings.learned_expected and not findings.learned:
+        reasons.append(
+            "There are too few real images to train an encoder on, so copies that only an encoder "
+            "finds would go unnoticed."
+        )
+    elif findings.learned_expected and not any(findings.learned):
+        reasons.append(
+            "No encoder trained on these images passed its positive controls, so copies that only "
+            "an encoder finds would go unnoticed."
+        )
     for recall in findings.recalls:
         if recall.passed is False:
             reasons.append(
@@ -201,10 +231,9 @@ def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
         )
     if findings.upper_risk is not None:
         reasons.append(
-            f"At the distance that the closest {settings.disclosure_quantile:.3g} of all patients "
-            f"reach, the excess disclosure of train patients is at most {findings.upper_risk:.1%} "
-            "(one-sided bound). The share reached is fixed, so the bound compares train with "
-            "control patients and is no limit on how many patients resemble a synthetic image."
+            f"At the distance that {settings.disclosure_quantile:.1%} of control patients reach "
+            f"by chance, at most {findings.upper_risk:.1%} of the train patients are disclosed "
+            f"beyond chance (one-sided {settings.confidence:.0%} bound over all spaces)."
         )
     return reasons
 
@@ -219,10 +248,14 @@ def decide(findings: Findings, settings: AuditSettings) -> Verdict:
     Returns:
         The verdict with every reason that applies, also those that another one outranks.
     """
-    estimable = {name: p for name, p in findings.p_values.items() if p is not None}
+    # A copy beyond doubt has spent its share of alpha; the other tests divide what is left.
+    left = 1.0 - CLEAR_SHARE
+    estimable = {"copies": findings.copies.excess_p} | {
+        name: min(1.0, p / left) for name, p in findings.p_values.items() if p is not None
+    }
     adjusted = dict(zip(estimable, holm(list(estimable.values())), strict=True))
     failures = _failures(findings, settings, adjusted)
-    limits = _limits(findings, settings)
+    limits = _limits(findings, settings, adjusted)
     if failures:
         state = State.FAIL
     elif limits:

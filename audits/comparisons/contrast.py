@@ -133,27 +133,27 @@ def capture(
         One capture a query, at the least distance over the versions.
     """
     best = np.min([part.squared[:, 0] for part in found], axis=0)
-    ties = [
-        tied_rows(version, references, part) for version, part in zip(queries, found, strict=True)
-    ]
-    query, patient, weight = [], [], []
-    for number, squared in enumerate(best):
-        rows = [
-            tied[number]
-            for tied, part in zip(ties, found, strict=True)
-            if part.squared[number, 0] == squared
-        ]
-        owners = np.unique(patient_of_row[np.concatenate(rows)])
-        query.append(np.full(len(owners), number, np.int64))
-        patient.append(owners)
-        weight.append(np.full(len(owners), 1.0 / len(owners)))
-    empty = np.empty(0, np.int64)
-    return Captures(
-        best,
-        np.concatenate([empty, *query]),
-        np.concatenate([empty, *patient]),
-        np.concatenate([np.empty(0), *weight]),
-    )
+    queries_found, owners = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for version, part in zip(queries, found, strict=True):
+        tied = (part.squared == best[:, None]) & (part.rows >= 0)
+        # Where every retrieved neighbour ties, more may: all references are looked at.
+        crowded = tied.all(axis=1) & (part.rows.shape[1] < len(references))
+        query, column = np.nonzero(tied & ~crowded[:, None])
+        queries_found.append(query)
+        owners.append(patient_of_row[part.rows[query, column]])
+        for number in np.flatnonzero(crowded):
+            row = slice(number, number + 1)
+            rows = tied_rows(
+                version[row], references, Neighbours(part.squared[row], part.rows[row])
+            )[0]
+            queries_found.append(np.full(len(rows), number, np.int64))
+            owners.append(patient_of_row[rows])
+    patients = int(patient_of_row.max()) + 1
+    # One entry a query and patient, however many of the patient's images tie.
+    entries = np.unique(np.concatenate(queries_found) * patients + np.concatenate(owners))
+    query, patient = np.divmod(entries, patients)
+    weight = 1.0 / np.bincount(query, minlength=len(best))[query]
+    return Captures(best, query, patient, weight)
 
 
 def _tail_counts(

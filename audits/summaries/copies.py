@@ -1,19 +1,18 @@
-"""Each test's numbers turned into a result with a plain sentence."""
+"""The search for copies in words."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from audits.comparisons.contrast import Contrast
-from audits.comparisons.disclosure import Disclosure
-from audits.copies.findings import CopyFindings, Thresholds
-from audits.copies.framings import SCALES
+from audits.copies.findings import ChannelCopies, CopyFindings
+from audits.copies.guarantee import NearPairs, count_within
 from audits.copies.identity import IdentityHit
+from audits.images import Patients
 from audits.outcome import Outcome, plain
 from audits.settings import AuditSettings
-from audits.statistics.intervals import Interval, clopper_pearson
+from audits.statistics.intervals import clopper_pearson
 
-__all__ = ["summarise_contrast", "summarise_copies", "summarise_disclosure", "summarise_identity"]
+__all__ = ["summarise_copies", "summarise_identity"]
 
 Counts = Mapping[str, int]
 
@@ -44,72 +43,19 @@ def summarise_identity(
     )
 
 
-def summarise_contrast(result: Contrast, n: Counts, alpha: float) -> Outcome:
-    """Name the largest closest share and the joint p-value."""
-    estimable = [share for share in result.shares if share.estimate is not None]
-    overall = next((s for s in estimable if s.tail == 1.0), None)
-    fired = result.p_value is not None and result.p_value <= alpha
-    if result.p_value is None:
-        sentence = "Not estimable: no share of the synthetic images rests on enough patients."
-    else:
-        top = max(estimable, key=lambda share: share.estimate or 0.0)
-        which = "all" if top.tail == 1.0 else f"the closest {top.tail:.1%}"
-        sentence = (
-            f"The largest closest share is {top.estimate:.3f} among {which} synthetic images "
-            f"({top.space}); one half means no preference for train patients. "
-            f"Joint p = {result.p_value:.2g}."
-        )
-    return Outcome(
-        name="contrast",
-        question="Are synthetic images closer to train patients than to control patients?",
-        n=n,
-        estimate=overall.estimate if overall else None,
-        interval=overall.interval if overall else None,
-        p_value=result.p_value,
-        fired=fired,
-        sentence=sentence,
-        details={"shares": [plain(share) for share in result.shares]},
-    )
-
-
-def summarise_disclosure(result: Disclosure | None, n: Counts, alpha: float) -> Outcome:
-    """State both rates and the bound on the excess."""
-    question = "Do more train patients than control patients have a close synthetic image?"
-    if result is None:
-        return Outcome(
-            name="disclosure",
-            question=question,
-            n=n,
-            estimate=None,
-            interval=None,
-            p_value=None,
-            fired=False,
-            sentence="Not estimable: it needs synthetic images, train and control patients.",
-        )
-    return Outcome(
-        name="disclosure",
-        question=question,
-        n=n,
-        estimate=result.risk,
-        interval=Interval(result.lower, result.upper, round(2 * result.confidence - 1, 6)),
-        p_value=result.p_value,
-        fired=result.p_value <= alpha,
-        sentence=(
-            f"{result.disclosed_train} of {result.n_train} train patients and "
-            f"{result.disclosed_control} of {result.n_control} control patients are within the "
-            "distance that a declared share of all reaches: excess disclosure "
-            f"{result.risk:.3f}, at most {result.upper:.3f} (one-sided "
-            f"{result.confidence:.0%} bound)."
-        ),
-        details=plain(result),
-    )
-
-
 def summarise_copies(
-    findings: CopyFindings, thresholds: Thresholds, n: Counts, settings: AuditSettings
+    findings: CopyFindings,
+    channels: Sequence[ChannelCopies],
+    near: NearPairs,
+    patients: Patients,
+    n: Counts,
+    settings: AuditSettings,
 ) -> Outcome:
-    """State copies, false alarms and what the threshold does to control images."""
+    """State copies, false alarms and what lies within the radius of the exhaustive search."""
     k, total = findings.train_images, findings.n_images
+    deciding = [channel.name for channel in channels if channel.admitted]
+    train, control = count_within(near, patients)
+    within_train, within_control = int((train > 0).sum()), int((control > 0).sum())
     return Outcome(
         name="copies",
         question="Is a synthetic image a near-copy of a train image?",
@@ -121,8 +67,16 @@ def summarise_copies(
         sentence=(
             f"{k} of {total} synthetic images are near-copies of images of "
             f"{findings.train_patients} train patients; {findings.control_images} meet the same "
-            f"criterion for control patients. Of {thresholds.control_images} control images "
-            f"posing as synthetic, the declared threshold flagged {thresholds.control_fired}."
+            f"criterion for control patients. {len(deciding)} of {len(channels)} copy searches "
+            "passed their positive controls. An exhaustive search found "
+            f"{within_train} synthetic images within its radius of a train image "
+            f"and {within_control} within it of a control image."
         ),
-        details={**plain(findings), "thresholds": plain(thresholds), "scales": list(SCALES)},
+        details={
+            **plain(findings),
+            "deciding": deciding,
+            "radius": near.radius,
+            "within_radius_of_train": within_train,
+            "within_radius_of_control": within_control,
+        },
     )

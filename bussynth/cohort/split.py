@@ -41,7 +41,7 @@ __all__ = [
 
 LOTTERY = "stratified lottery by patient"
 _SEVERITY = ("malignant", "benign", "normal")
-# Below this an audit is inconclusive; the figure is explained in docs/audit.md.
+# Below this an audit is inconclusive; the figure is explained in docs/audits.md.
 MIN_CONTROL_PATIENTS = 200
 
 

@@ -20,9 +20,10 @@ SMALL = AuditSettings(
     dose=(3, 30),
     dose_repeats=3,
     min_control_patients=40,
+    encoders=0,
 )
 TINY = AuditSettings(
-    permutations=99, bootstrap=20, planted=4, dose=(3,), dose_repeats=1, tails=(0.2,)
+    permutations=99, bootstrap=20, planted=4, dose=(3,), dose_repeats=1, encoders=0
 )
 
 
@@ -48,12 +49,16 @@ def test_independent_images_give_no_evidence_and_loosened_settings_no_clean_verd
     # Nothing is found, but a threshold below its default may not end in a clean verdict.
     assert result.verdict.state is State.INCONCLUSIVE
     assert result.verdict.failures == ()
-    assert result.verdict.limits == (
-        "The setting min_control_patients is below its default, so the audit finds less than it "
-        "should.",
-    )
-    assert [test.name for test in result.tests] == ["identity", "copies", "contrast", "disclosure"]
-    assert not any(test.fired for test in result.tests)
+    assert [limit.split()[2] for limit in result.verdict.limits] == [
+        "min_control_patients",
+        "encoders",
+    ]
+    assert [test.name for test in result.tests] == [
+        "identity", "copies", "contrast", "disclosure", "membership", "singling_out",
+        "linkability", "inference", "dp_bound",
+    ]  # fmt: skip
+    assert not any(p <= SMALL.alpha for p in result.verdict.adjusted.values())
+    assert all(space.admitted for space in result.spaces if space.family == "pixels")
     assert result.private["copies"] == []
     assert result.limit_of_detection["either"] == 3
     assert stages[-1][0] == "done"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from audits.controls.nulls import NullComparison
@@ -64,8 +65,9 @@ def test_a_sound_audit_without_evidence_states_its_floor() -> None:
         ({"copies": _copies(1)}, "near-copies"),
         ({"copies": _copies(30, 1, 0.001)}, "more than the 1 control patients hit explain"),
         ({"copies": replace(_copies(30, 0, 0.001), beyond_doubt=False)}, "near-copies"),
-        ({"p_values": {"contrast": 0.02, "disclosure": 0.6}}, "closer to train patients"),
-        ({"p_values": {"contrast": None, "disclosure": 0.04}}, "have a close synthetic image"),
+        ({"p_values": {"contrast": 0.01, "disclosure": 0.6}}, "closer to train patients"),
+        ({"p_values": {"contrast": None, "disclosure": 0.02}}, "have a close synthetic image"),
+        ({"p_values": {"white_box": 0.001}}, "by the model itself"),
     ],
 )
 def test_evidence_fails(change: dict[str, Any], words: str) -> None:
@@ -92,11 +94,13 @@ def test_too_few_permutations_end_in_no_clean_verdict() -> None:
         ({"duplicates_across": 2}, "2 control images are duplicates"),
         ({"copies": _copies(0, 2)}, "cannot have been copied"),
         ({"copies": _copies(2, 2, 0.5)}, "not specific"),
-        ({"copies": replace(_copies(1, 0, 0.75), beyond_doubt=False)}, "but only just"),
+        ({"copies": replace(_copies(1, 0, 0.75), beyond_doubt=False)}, "but no more than chance"),
         ({"p_values": {"contrast": None, "disclosure": 0.5}}, "contrast test is not estimable"),
         ({"mismatch_rate": 0.01}, "Brute force contradicts 1.00%"),
         ({"n_synthetic": 0}, "There are no synthetic images."),
         ({"n_train_patients": 0}, "There are no train patients."),
+        ({"learned_expected": True}, "too few real images to train an encoder"),
+        ({"learned_expected": True, "learned": (False, False)}, "No encoder trained"),
     ],
 )
 def test_weakness_is_inconclusive(change: dict[str, Any], words: str) -> None:
@@ -113,9 +117,25 @@ def test_failure_outranks_weakness_and_both_are_told() -> None:
 
 
 def test_p_values_are_corrected_for_their_number() -> None:
-    verdict = decide(replace(SOUND, p_values={"contrast": 0.03, "disclosure": 0.9}), SETTINGS)
+    verdict = decide(replace(SOUND, p_values={"contrast": 0.018, "disclosure": 0.9}), SETTINGS)
     assert verdict.state is State.NO_EVIDENCE
-    assert verdict.adjusted["contrast"] == pytest.approx(0.06)
+    # Three tests share the nine tenths of alpha that copies beyond doubt leave.
+    assert verdict.adjusted["contrast"] == pytest.approx(3 * 0.018 / 0.9)
+
+
+def test_copies_beyond_doubt_and_all_other_tests_together_err_at_most_at_alpha() -> None:
+    rng = np.random.default_rng(0)
+    failed = 0
+    for _ in range(4000):
+        p = rng.random(5)
+        # Nothing was copied: one chance in 200 (a tenth of alpha) of a hit beyond doubt.
+        certain = rng.random() < 0.1 * SETTINGS.alpha
+        copies = CopyFindings(2000, 9, 9, 0, 0, min(1.0, p[0] / 0.9), bool(certain))
+        names = ("contrast", "disclosure", "membership", "singling_out")
+        found = replace(SOUND, copies=copies, p_values=dict(zip(names, p[1:].tolist(), strict=True)))
+        failed += decide(found, SETTINGS).state is State.FAIL
+    assert clopper_pearson(failed, 4000, 0.999).low <= SETTINGS.alpha
+    assert failed > 0
 
 
 def test_a_class_that_is_not_decisive_may_be_missed() -> None:
