@@ -23,6 +23,7 @@ from audits.controls.planting import PLANTED_CLASSES, Renoise
 from audits.copies.identity import find_identical
 from audits.copies.listing import list_copies
 from audits.copies.patches import PatchesChannel, build_patches
+from audits.encoders import Encoder, train_encoders
 from audits.features.base import FeatureMap
 from audits.features.defaults import default_maps
 from audits.images import ImageSet, Patients, check_roles, number_patients
@@ -34,14 +35,10 @@ from audits.spaces import Searcher, SpaceFindings, examine_space, judge_space
 from audits.summaries.copies import summarise_copies, summarise_identity
 from audits.verdict import Findings, decide
 
-__all__ = ["Progress", "audit_images", "train_encoders"]
+__all__ = ["Progress", "audit_images"]
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage, steps done and steps in all."""
-
-
-_FEWEST_IMAGES = 32
-"""Real images below which no encoder is trained: it would learn single images by heart."""
 
 
 class _Steps:
@@ -62,53 +59,6 @@ class _Steps:
             self._progress("done", self._total, self._total)
 
 
-def train_encoders(
-    train: ImageSet,
-    control: ImageSet,
-    settings: AuditSettings,
-    *,
-    threads: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[FeatureMap, ...]:
-    """Train the self-supervised encoders of an audit on train and control images alike.
-
-    Args:
-        train: Member images.
-        control: Non-member images.
-        settings: The audit's settings: how many encoders, and the seed.
-        threads: Threads of the training.
-        progress: Called with training steps done and in all, over all encoders.
-
-    Returns:
-        One feature map a seed; none where there are too few images to learn from.
-    """
-    from audits.features.learned.training import train_encoder
-    from audits.features.overlay import mask_overlays
-
-    images = [given.images for given in (train, control) if len(given)]
-    patients = number_patients(train, control).of_image
-    if not settings.encoders or sum(map(len, images)) < _FEWEST_IMAGES:
-        return ()
-    pool = mask_overlays(np.concatenate(images))
-
-    def advance(number: int) -> Callable[[int, int], None] | None:
-        if progress is None:
-            return None
-        return lambda done, total: progress(number * total + done, settings.encoders * total)
-
-    return tuple(
-        train_encoder(
-            pool,
-            patients,
-            seed=settings.seed,
-            number=number + 1,
-            threads=threads,
-            progress=advance(number),
-        )
-        for number in range(settings.encoders)
-    )
-
-
 def audit_images(
     synthetic: ImageSet,
     train: ImageSet,
@@ -116,7 +66,7 @@ def audit_images(
     *,
     settings: AuditSettings | None = None,
     randomised_split: bool,
-    encoders: Sequence[FeatureMap] | None = None,
+    encoders: Sequence[Encoder] | None = None,
     user_encoders: Sequence[FeatureMap] = (),
     renoise: Renoise | None = None,
     losses: Mapping[str, npt.NDArray[np.float64]] | None = None,
@@ -133,8 +83,8 @@ def audit_images(
         control: Images of patients it never saw, drawn by the same coin-flip.
         settings: Thresholds, fixed before looking; defaults if None.
         randomised_split: Whether a recorded coin-flip assigned patients to train and control.
-        encoders: Learned feature maps from :func:`train_encoders` on the same images; None trains
-            them here.
+        encoders: From :func:`audits.encoders.train_encoders` on the same images; None trains them
+            here.
         user_encoders: Further feature maps of the user's choice.
         renoise: The audited generator: makes near-duplicates of train images, as controls.
         losses: Denoising losses of the real images, train first, by noise level: only if the
@@ -184,12 +134,12 @@ def audit_images(
         steps.begin("copy search: parts of images")
         patches = build_patches(material.real, patients.of_image)
         scores.append(score_channel(PatchesChannel(patches, shards, executor), material))
-        maps = (*default_maps(max(material.real.shape[1:])), *encoders, *user_encoders)
-        for space in maps:
-            steps.begin(f"searching in {space.name}")
-            spaces.append(
-                examine_space(space, material, Searcher(shards, threads, executor), settings)
-            )
+        none = np.zeros(len(material.real), np.bool_)
+        fixed = (*default_maps(max(material.real.shape[1:])), *user_encoders)
+        for encoder in (*(Encoder(space, none) for space in fixed), *encoders):
+            steps.begin(f"searching in {encoder.space.name}")
+            searcher = Searcher(shards, threads, executor)
+            spaces.append(examine_space(encoder, material, searcher, settings))
         scores += [space.copies for space in spaces]
     copies = examine_copies(scores, whole.duplicates, material, settings)
 

@@ -56,6 +56,8 @@ class ChannelScores:
         posing: Scores of the control images, own patient left out.
         synthetic: Scores of the synthetic images.
         planted: Scores of each planted class.
+        fresh: bool (controls,), control images that the channel did not learn from, so that they
+            are to it what synthetic images are; None where it learned from none.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ChannelScores:
     posing: CopyScores
     synthetic: CopyScores
     planted: Mapping[str, CopyScores]
+    fresh: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,7 +213,13 @@ def examine_copies(
     duplicated = _duplicated(duplicates, len(material.real) - material.n_train)
     comparisons = len(material.synthetic) * sum(len(channel.columns) for channel in scores)
     thresholds = {
-        s.name: calibrate(s.posing, duplicated, settings, comparisons=comparisons) for s in scores
+        s.name: calibrate(
+            s.posing,
+            duplicated if s.fresh is None else duplicated | ~s.fresh,
+            settings,
+            comparisons=comparisons,
+        )
+        for s in scores
     }
 
     traced: dict[str, dict[str, float]] = {s.name: {} for s in scores}

@@ -160,7 +160,7 @@ class AuditSettings:
         300,
         "Copies planted in each class, fewer where there are fewer train images.",
         "300 of 300 found demonstrates a recall of 99.0 % (one-sided 95 %, Clopper & Pearson).",
-        1,
+        0,
     )
     min_recall: float = _option(
         0.95,

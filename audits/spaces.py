@@ -20,7 +20,8 @@ from audits.comparisons.reach import Reach
 from audits.copies.channel import CopyScores
 from audits.copies.findings import admitted
 from audits.copies.nearest import NearestChannel
-from audits.features.base import FeatureMap, FloatArray
+from audits.encoders import Encoder
+from audits.features.base import FloatArray
 from audits.material import POOL, Material
 from audits.search.exact import Neighbours, merge_nearest, mismatch_rate, nearest
 from audits.search.groups import group_minima
@@ -150,12 +151,12 @@ def judge_space(
 
 
 def examine_space(
-    space: FeatureMap, material: Material, searcher: Searcher, settings: AuditSettings
+    encoder: Encoder, material: Material, searcher: Searcher, settings: AuditSettings
 ) -> SpaceFindings:
     """Search everything in one space.
 
     Args:
-        space: The feature map.
+        encoder: The feature map, and the real images it learned from, if any.
         material: Synthetic and real images, not empty, with what was planted.
         searcher: How to search.
         settings: The audit's settings.
@@ -167,6 +168,7 @@ def examine_space(
     def versions(images: npt.NDArray[np.uint8]) -> Versions:
         return space.features(images), space.features(images, mirrored=True)
 
+    space = encoder.space
     patients, n_train, k = material.patients, material.n_train, settings.neighbours
     of_row = patients.of_image
     real, synthetic = versions(material.real), versions(material.synthetic)
@@ -225,6 +227,7 @@ def examine_space(
             score((real[0][n_train:], real[1][n_train:]), of_row[n_train:]),
             score(synthetic),
             {name: score(queries) for name, queries in planted.items()},
+            ~encoder.seen[n_train:],
         ),
         captures=capture(
             synthetic, reference, (found, searcher.find(synthetic[1], reference, k)), of_row

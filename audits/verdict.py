@@ -20,6 +20,14 @@ from audits.statistics.intervals import holm
 __all__ = ["Findings", "State", "Verdict", "decide"]
 
 
+_INDISPENSABLE = ("contrast", "disclosure", "membership", "singling_out")
+"""Tests without which no verdict but FAIL or INCONCLUSIVE is given.
+
+Linkability needs patients with several images and inference needs labels: where there are none,
+the question does not arise.
+"""
+
+
 class State(StrEnum):
     """The three verdicts."""
 
@@ -187,7 +195,7 @@ def _limits(
             "patients, but no more than chance may bring among so many images."
         )
     for name, p_value in findings.p_values.items():
-        if p_value is None:
+        if p_value is None and name in _INDISPENSABLE:
             reasons.append(f"The {name} test is not estimable with these numbers.")
     if findings.learned_expected and not findings.learned:
         reasons.append(

@@ -30,7 +30,7 @@ def _make(
     return np.array(images, np.uint8).reshape(-1, size, size), keys
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_images() -> MakeImages:
     """make_images(patients, per_patient, seed=, size=) -> images and patient keys."""
     return _make

@@ -132,10 +132,17 @@ def test_copies_beyond_doubt_and_all_other_tests_together_err_at_most_at_alpha()
         certain = rng.random() < 0.1 * SETTINGS.alpha
         copies = CopyFindings(2000, 9, 9, 0, 0, min(1.0, p[0] / 0.9), bool(certain))
         names = ("contrast", "disclosure", "membership", "singling_out")
-        found = replace(SOUND, copies=copies, p_values=dict(zip(names, p[1:].tolist(), strict=True)))
+        found = replace(
+            SOUND, copies=copies, p_values=dict(zip(names, p[1:].tolist(), strict=True))
+        )
         failed += decide(found, SETTINGS).state is State.FAIL
     assert clopper_pearson(failed, 4000, 0.999).low <= SETTINGS.alpha
     assert failed > 0
+
+
+def test_a_question_that_does_not_arise_limits_nothing() -> None:
+    p_values = {"contrast": 0.4, "linkability": None, "inference": None}
+    assert decide(replace(SOUND, p_values=p_values), SETTINGS).state is State.NO_EVIDENCE
 
 
 def test_a_class_that_is_not_decisive_may_be_missed() -> None:
