@@ -17,6 +17,7 @@ from audits.channels import (
 )
 from audits.comparisons.battery import compare
 from audits.comparisons.reach import patient_minimum
+from audits.comparisons.suspects import most_suspicious
 from audits.controls.doses import Dose, dose_response, limits_of_detection
 from audits.controls.nulls import NullComparison, null_comparison
 from audits.controls.planting import PLANTED_CLASSES, Renoise
@@ -244,6 +245,7 @@ def audit_images(
             "identical_to_control": plain(to_control),
             "copies": list_copies(copies.channels, synthetic.images, train.images),
             "duplicates": plain(whole.duplicates),
+            "membership": most_suspicious(battery.scores, patients),
         },
     )
 

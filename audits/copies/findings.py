@@ -165,15 +165,20 @@ def _clear(
     thresholds: Thresholds,
     settings: AuditSettings,
     comparisons: int,
+    *,
+    shown: bool,
 ) -> bool:
-    """Whether some hit is nearer than chance brings any of so many ratios."""
+    """Whether some hit is nearer than chance brings any of so many ratios.
+
+    Where control images are too few to say what chance does, the rule of one third decides, and
+    only in a channel that was shown to work.
+    """
     level = CLEAR_SHARE * settings.alpha / max(1, comparisons)
     for row, column in np.argwhere(hits):
         ratio = float(scores.ratio[row, column])
         chance = thresholds.chance_below(ratio, int(column))
         if chance is None:
-            # Too few control images to say what chance does: the rule of one third.
-            if ratio <= settings.duplicate_ratio:
+            if shown and ratio <= settings.duplicate_ratio:
                 return True
         elif chance <= level:
             return True
@@ -216,8 +221,8 @@ def examine(
         int((of_control.any(axis=1) & ~of_train.any(axis=1)).sum()),
         len(control),
         excess_probability(patients, train, control),
-        _clear(scores, of_train, thresholds, settings, comparisons),
-        _clear(scores, of_control, thresholds, settings, comparisons),
+        _clear(scores, of_train, thresholds, settings, comparisons, shown=verdict[0]),
+        _clear(scores, of_control, thresholds, settings, comparisons, shown=verdict[0]),
     )
     return ChannelCopies(
         name, columns, thresholds, findings, scores, of_train, of_control, *verdict

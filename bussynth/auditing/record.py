@@ -1,7 +1,9 @@
 """The report of an audit as data: built, written to a folder whole or not at all.
 
-``report.json`` holds aggregate numbers and what they were computed from. ``private.json`` holds
-row numbers of pairs and stays on the site, readable by its owner alone.
+Everything stays on the site but ``report.html``, which holds summary numbers only. ``report.json``
+also holds histograms, thresholds and digests of real images; what of it may leave is its part
+``aggregate``. ``report.internal.html`` shows patients, and ``private.json`` holds row numbers of
+pairs: only their owner can read them.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from bussynth.auditing.config import AuditConfig
 from bussynth.auditing.metrics import metrics_csv
 from bussynth.errors import BussynthError
 from bussynth.images import encode_png
+from bussynth.report.annex import pick_pictures
 
 if TYPE_CHECKING:
     from audits.result import AuditResult
@@ -45,14 +48,18 @@ class AuditReport:
     """What an audit found.
 
     Attributes:
-        report: Content of ``report.json`` (schema bussynth-audit/1).
+        report: Content of ``report.json`` (schema bussynth-audit/2, see docs/report-schema.md).
         private: Row numbers, counted from 0, of the pairs behind the findings; for the site only.
         grid_png: Some synthetic images in a grid, or None if they may resemble patients.
+        pictures: Images of the pairs behind the findings, by role and row; for the site only.
     """
 
     report: Mapping[str, Any]
     private: Mapping[str, Any] = field(repr=False)
     grid_png: bytes | None = field(repr=False)
+    pictures: Mapping[tuple[str, int], npt.NDArray[np.uint8]] = field(
+        repr=False, default_factory=dict
+    )
 
     @property
     def verdict(self) -> str:
@@ -74,13 +81,21 @@ class AuditReport:
         return dict(self.report)
 
     def to_html(self) -> str:
-        """Render the report as one HTML page that loads nothing."""
+        """Render the page that may leave the site: summary numbers only."""
         from bussynth.report.render import render_report
 
         return render_report(self.report, grid_png=self.grid_png)
 
+    def to_internal_html(self) -> str:
+        """Render the page that must stay inside the site: it shows images of patients."""
+        from bussynth.report.annex import build_annex
+        from bussynth.report.render import render_internal
+
+        annex = build_annex(self.report, self.private, self.pictures)
+        return render_internal(self.report, annex, grid_png=self.grid_png)
+
     def save(self, out: Path | str, *, force: bool = False) -> AuditReport:
-        """Write report.html, report.json, its digest, metrics.csv and private.json.
+        """Write the two pages, report.json, its digest, metrics.csv and private.json.
 
         Args:
             out: The folder to make.
@@ -97,7 +112,7 @@ class AuditReport:
         atomic.check_output(out, force=force, markers=MARKERS)
         environment = {**self.report["environment"], "run": 1 + _earlier_runs(out, self.report)}
         written = replace(self, report={**self.report, "environment": environment})
-        html = written.to_html()
+        html, internal = written.to_html(), written.to_internal_html()
         with atomic.new_directory(out, force=force, markers=MARKERS) as staging:
             atomic.write_json(staging / "report.json", written.report)
             digest = hashlib.sha256((staging / "report.json").read_bytes()).hexdigest()
@@ -106,7 +121,9 @@ class AuditReport:
             atomic.write_text(staging / "metrics.csv", metrics_csv(written.report))
             if written.grid_png is not None:
                 atomic.write_bytes(staging / "samples.png", written.grid_png)
-            _write_private(staging / "private.json", written.private)
+            _write_private(staging / "report.internal.html", internal)
+            text = atomic.canonical_json(dict(written.private), indent=2) + "\n"
+            _write_private(staging / "private.json", text)
         return written
 
 
@@ -115,6 +132,9 @@ def build_report(
     comparison: Comparison,
     config: AuditConfig,
     synthetic: npt.NDArray[np.uint8],
+    *,
+    train: npt.NDArray[np.uint8] | None = None,
+    control: npt.NDArray[np.uint8] | None = None,
 ) -> AuditReport:
     """Join the findings with what they were computed from.
 
@@ -122,7 +142,9 @@ def build_report(
         result: The findings.
         comparison: Where the images came from.
         config: The settings.
-        synthetic: uint8 (n, H, W), the synthetic images, for the grid.
+        synthetic: uint8 (n, H, W), the synthetic images, for the grid and the pictures of pairs.
+        train: uint8 (n, H, W), the train images, for the pictures of pairs; None shows none.
+        control: uint8 (n, H, W), the control images, likewise.
 
     Returns:
         The report. All but its key ``environment`` depends on the inputs alone.
@@ -163,9 +185,14 @@ def build_report(
         "libraries": {name: metadata.version(name) for name in _LIBRARIES},
         "run": 1,
     }
-    shown = report["verdict"] == PASSED
+    images = {"synthetic": synthetic, "train": train, "control": control}
     return AuditReport(
-        report=report, private=dict(result.private), grid_png=_grid(synthetic) if shown else None
+        report=report,
+        private=dict(result.private),
+        grid_png=_grid(synthetic) if report["verdict"] == PASSED else None,
+        pictures=pick_pictures(
+            result.private, {role: given for role, given in images.items() if given is not None}
+        ),
     )
 
 
@@ -206,8 +233,7 @@ def _earlier_runs(out: Path, report: Mapping[str, Any]) -> int:
         return 0
 
 
-def _write_private(path: Path, private: Mapping[str, Any]) -> None:
-    text = atomic.canonical_json(dict(private), indent=2) + "\n"
+def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -122,7 +123,14 @@ def audit(
         out=out,
         generator=None if plan.model is None else plan.model.digest,
     )
-    report = build_report(result, comparison, config, pixels["synthetic"])
+    report = build_report(
+        result,
+        comparison,
+        config,
+        pixels["synthetic"],
+        train=pixels["train"],
+        control=pixels["control"],
+    )
     report = replace(
         report,
         report={**report.report, "ledger": ledger.to_dict(), "model": _model(plan, release_model)},
@@ -293,10 +301,17 @@ def _measure(
                 losses=losses,
                 executor=workers.executor,
                 shards=workers.shards,
+                threads=max(1, _cores() // options.workers),
                 progress=_Steps(task),
             )
         except AuditInputError as error:
             raise DataError(error.message, error.problems) from error
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class _Steps:

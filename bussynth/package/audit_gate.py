@@ -19,7 +19,7 @@ from bussynth.package.strict_json import strict_json
 
 __all__ = ["AUDIT_SCHEMA", "AuditReport", "check_gate", "read_audit"]
 
-AUDIT_SCHEMA = "bussynth-audit/1"
+AUDIT_SCHEMA = "bussynth-audit/2"
 PACKAGED_SCHEMA = "bussynth-package-audit/1"
 _MAX_BYTES = 64 * 2**20
 _MAX_DEPTH = 32

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from bussynth.report.card_tables import clearest, score_name, tail_name
+from bussynth.report.charts import Mark, Rates, Strip, dumbbells, ribbon, strips
 from bussynth.report.plots import Band, curves, forest, panels
+from bussynth.report.questions import GROUPS
 
 __all__ = ["draw_figures"]
 
+Row = Mapping[str, Any]
 
-def draw_figures(report: Mapping[str, Any]) -> dict[str, Markup]:
+
+def draw_figures(report: Row) -> dict[str, Markup]:
     """Draw the figures for which the report holds numbers.
 
     Args:
-        report: Content of ``report.json``.
+        report: A report that may leave the site.
 
     Returns:
-        SVG elements by name: ``copies``, ``contrast``, ``disclosure``, ``recall``, ``floor``,
-        ``dose``; absent where there is nothing to draw.
+        SVG elements by name: ``contrast``, ``disclosure``, ``membership``, ``white_box``,
+        ``criteria``, ``recall``, ``floor``, ``dose``; absent where there is nothing to draw.
     """
     tests = {test["name"]: test for test in report["tests"]}
     drawn = {
-        "copies": _copies(tests.get("copies")),
         "contrast": _contrast(tests.get("contrast")),
         "disclosure": _disclosure(tests.get("disclosure")),
+        "membership": _membership(tests.get("membership"), "membership"),
+        "white_box": _membership(tests.get("white_box"), "white-box"),
+        "criteria": _criteria(tests),
         "recall": _recall(report),
         "floor": _floor(report),
         "dose": _dose(report),
@@ -34,95 +41,167 @@ def draw_figures(report: Mapping[str, Any]) -> dict[str, Markup]:
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def _band(label: str, value: float, interval: Mapping[str, Any] | None, *, strong: bool) -> Band:
-    low, high = (interval["low"], interval["high"]) if interval else (None, None)
-    return Band(label=label, value=value, low=low, high=high, strong=strong)
+def _ends(interval: Row | None) -> tuple[float | None, float | None]:
+    return (interval["low"], interval["high"]) if interval else (None, None)
 
 
-def _copies(test: Mapping[str, Any] | None) -> Markup | None:
-    if test is None or test["estimate"] is None:
-        return None
-    bands = [_band("synthetic images", test["estimate"], test["interval"], strong=True)]
-    thresholds = test["details"]["thresholds"]
-    total = thresholds["control_images"]
-    if total:
-        rate = thresholds["control_fired"] / total
-        label = "control images (no copies)"
-        bands.append(_band(label, rate, thresholds["control_rate"], strong=False))
-    top = max(band.high if band.high is not None else band.value for band in bands)
-    return forest(
-        bands,
-        name="copies",
-        label="Share of synthetic images flagged as near-copies, with the share of control images "
-        "flagged for comparison. The numbers are in the table.",
-        axis="share flagged as near-copy",
-        line=None,
-        limits=(0.0, max(0.02, 1.1 * top)),
-    )
-
-
-def _contrast(test: Mapping[str, Any] | None) -> Markup | None:
+def _contrast(test: Row | None) -> Markup | None:
     shares = [] if test is None else test["details"].get("shares", [])
-    bands = [
-        _band(f"{tail_name(entry['tail'])}, {entry['space']}", entry["estimate"],
-              entry["interval"], strong=entry["tail"] == 1)
-        for entry in sorted(shares, key=lambda entry: -entry["tail"])
-        if entry["estimate"] is not None
-    ]  # fmt: skip
-    if not bands:
+    known = [entry for entry in shares if entry["estimate"] is not None]
+    if not known:
         return None
-    return forest(
-        bands,
+    spaces = list(dict.fromkeys(entry["space"] for entry in known))
+    tails = sorted({entry["tail"] for entry in known}, reverse=True)[:4]
+    marks = [
+        [
+            Mark(
+                tails.index(entry["tail"]),
+                entry["estimate"],
+                *(_ends(entry["interval"]) if entry["tail"] == tails[0] else (None, None)),
+            )
+            for entry in known
+            if entry["space"] == space and entry["tail"] in tails
+        ]
+        for space in spaces
+    ]
+    return strips(
+        spaces,
+        [Strip("share nearest to a training patient", marks, 0.5, "no preference")],
+        [tail_name(tail) for tail in tails],
         name="contrast",
-        label="Share of synthetic images whose nearest patient is a training patient, for all "
-        "images and for the closest ones. One half means no preference. The numbers are in the "
-        "table.",
-        axis="share nearest to a training patient",
-        line=0.5,
-        line_label="no preference",
+        label="Share of synthetic images whose nearest patient is a training patient, in each "
+        "space, for all images and for the closest ones. One half means no preference. The "
+        "numbers are in the table.",
     )
 
 
-def tail_name(tail: float) -> str:
-    """Name a tail: all images, or the closest so many per cent."""
-    return "all images" if tail == 1 else f"closest {100 * tail:.4g} %"
-
-
-def _disclosure(test: Mapping[str, Any] | None) -> Markup | None:
+def _disclosure(test: Row | None) -> Markup | None:
     if test is None or test["estimate"] is None:
         return None
     details = test["details"]
-    bands = [
-        _band("training patients", details["disclosed_train"] / details["n_train"], None,
-              strong=True),
-        _band("control patients (chance)", details["disclosed_control"] / details["n_control"],
-              None, strong=False),
-        _band("excess of training patients", test["estimate"], test["interval"], strong=True),
-    ]  # fmt: skip
-    ends = [end for band in bands for end in (band.value, band.low, band.high) if end is not None]
-    return forest(
-        bands,
+    by_space: dict[str, list[Row]] = {}
+    for point in details["curve"]:
+        if None not in (point["risk"], point["lower"], point["upper"]):
+            by_space.setdefault(point["space"], []).append(point)
+    worst = by_space.pop(details["worst"]["space"], [])
+    if len(worst) < 2:
+        return None
+    x = [point["quantile"] for point in worst]
+    others = [
+        [point["risk"] for point in points]
+        for points in by_space.values()
+        if [point["quantile"] for point in points] == x
+    ]
+    return ribbon(
+        x,
+        [point["risk"] for point in worst],
+        [point["lower"] for point in worst],
+        [point["upper"] for point in worst],
+        others,
         name="disclosure",
-        label="Share of training and of control patients with a close synthetic image, and the "
-        "excess of training patients with its interval. Zero means no excess.",
-        axis="share of patients",
-        line=0.0,
-        line_label="no excess",
-        limits=(min(0.0, *ends), max(0.05, *ends)),
+        label="Excess share of training patients with a close synthetic image, with its bounds, "
+        "for several meanings of close. Zero means no excess. The numbers are in the table.",
+        axes_labels=("share of control patients that come as near by chance", "excess of training"),
+        declared=details["quantile"],
     )
 
 
-def _recall(report: Mapping[str, Any]) -> Markup | None:
-    planted = [entry for entry in report["controls"]["planted"] if entry["planted"]]
-    if not planted:
+def _membership(test: Row | None, name: str) -> Markup | None:
+    if test is None or test["estimate"] is None:
+        return None
+    rows = [row for row in test["details"]["rows"] if row["auc"] is not None]
+    scores = list(dict.fromkeys(row["score"] for row in rows if row["group"] == "all"))
+    groups = ["all", *dict.fromkeys(row["group"] for row in rows if row["group"] != "all")][:4]
+    ranks: list[list[Mark]] = []
+    found: list[list[Mark]] = []
+    for score in scores:
+        mine = [row for row in rows if row["score"] == score and row["group"] in groups]
+        ranks.append(
+            [
+                Mark(groups.index(row["group"]), row["auc"],
+                     *(_ends(row["interval"]) if row["group"] == "all" else (None, None)))
+                for row in mine
+            ]
+        )  # fmt: skip
+        found.append(
+            [
+                Mark(groups.index(row["group"]), entry["tpr"],
+                     *(_ends(entry["interval"]) if row["group"] == "all" else (None, None)))
+                for row in mine
+                for entry in row["recognised"]
+                if entry["fpr"] == _FALSE_ALARMS and entry["tpr"] is not None
+            ]
+        )  # fmt: skip
+    strip = [Strip("ranks a training patient higher", ranks, 0.5, "guess")]
+    if any(found):
+        strip.append(Strip("recognised at 10 % false alarms", found, _FALSE_ALARMS, "guess"))
+    return strips(
+        [score_name(score) for score in scores],
+        strip,
+        [GROUPS.get(group, group) for group in groups],
+        name=name,
+        label="How well each attack ranks training patients above control patients, and the share "
+        "of training patients recognised at ten per cent false alarms, for all patients and for "
+        "difficult groups. The numbers are in the tables.",
+    )
+
+
+_FALSE_ALARMS = 0.1
+
+
+def _criteria(tests: Mapping[str, Row]) -> Markup | None:
+    groups = []
+    for name, title, by in (
+        ("singling_out", "Singling out: images that point at one patient", "space"),
+        ("linkability", "Linkability: pairs of images linked", "space"),
+        ("inference", "Inference: labels guessed right", "attribute"),
+    ):
+        test = tests.get(name)
+        rows = [] if test is None else clearest(test["details"].get("rows") or (), by)
+        if rows:
+            rates = [Rates(row[by], row["train"], row["control"], row["baseline"]) for row in rows]
+            groups.append((title, rates))
+    if not groups:
+        return None
+    return dumbbells(
+        groups,
+        name="criteria",
+        label="Singling out, linkability and inference: the rate among training patients, among "
+        "control patients, and of a guess. The numbers are in the tables.",
+        base="a guess, or two different patients",
+    )
+
+
+def _planted(report: Row) -> dict[str, list[Row]]:
+    families: dict[str, list[Row]] = {}
+    for entry in report["controls"]["planted"]:
+        if entry["planted"]:
+            families.setdefault(entry["family"], []).append(entry)
+    return families
+
+
+def _recall(report: Row) -> Markup | None:
+    """The required classes, and those of a single step, which have no curve."""
+    families = _planted(report)
+    chosen = [
+        entry
+        for entries in families.values()
+        for entry in entries
+        if entry["decisive"] or len(entries) == 1
+    ]
+    if not chosen:
         return None
     required = report["settings"]["min_recall"]["value"]
-    # The classes that decide first.
-    ordered = sorted(planted, key=lambda entry: not entry["decisive"])
     return forest(
         [
-            _band(entry["name"], entry["recall"], entry["interval"], strong=entry["decisive"])
-            for entry in ordered
+            Band(
+                label=entry["name"],
+                value=entry["recall"],
+                low=entry["interval"]["low"],
+                high=entry["interval"]["high"],
+                strong=entry["decisive"],
+            )
+            for entry in sorted(chosen, key=lambda entry: not entry["decisive"])
         ],
         name="recall",
         label="Share of planted copies that were found, for each kind, with its interval. The "
@@ -133,45 +212,74 @@ def _recall(report: Mapping[str, Any]) -> Markup | None:
     )
 
 
-def _floor(report: Mapping[str, Any]) -> Markup | None:
-    families: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in report["controls"]["planted"]:
-        if entry["planted"]:
-            families.setdefault(entry["family"], []).append(entry)
-    groups = [
-        (
-            family,
-            [
-                _band(
-                    _severity(entry),
-                    entry["recall"],
-                    entry["interval"],
-                    strong=True,
-                )
-                for entry in sorted(entries, key=lambda entry: entry["severity"])
-            ],
+def _floor(report: Row) -> Markup | None:
+    groups: list[tuple[str, list[Band]]] = []
+    best: list[list[float]] = []
+    for family, entries in _planted(report).items():
+        if len(entries) < 2:
+            continue
+        ordered = sorted(entries, key=lambda entry: entry["severity"])
+        groups.append(
+            (
+                family,
+                [
+                    Band(
+                        label=_severity(entry),
+                        value=entry["recall"],
+                        low=entry["interval"]["low"],
+                        high=entry["interval"]["high"],
+                    )
+                    for entry in ordered
+                ],
+            )
         )
-        for family, entries in families.items()
-        if len(entries) > 1
-    ]
+        best.append([_best(entry) for entry in ordered])
     if not groups:
         return None
     return panels(
         groups,
         name="floor",
         label="Detection floor: the share of planted copies found falls as they are altered more, "
-        "one small curve for each kind of alteration.",
+        "one small curve for each kind of alteration. The numbers are in the table.",
         line=report["settings"]["min_recall"]["value"],
+        others=best,
+        legend=(
+            "all searches that count, together",
+            "best single search, even if it does not count",
+        ),
     )
 
 
-def _severity(entry: Mapping[str, Any]) -> str:
+def _best(entry: Row) -> float:
+    by_channel: Sequence[int] = list((entry.get("by_channel") or {}).values())
+    return max(by_channel, default=0) / int(entry["planted"])
+
+
+_SHORTER = (
+    ("of the side", ""),
+    ("quality ", ""),
+    (" degrees", "°"),
+    (" looks", ""),
+    (" look", ""),
+    ("at strength ", ""),
+    (" for 60 dB", ""),
+    ("of text, calipers and logo", "and logo"),
+    ("of text and calipers", "and calipers"),
+    ("of text", "text"),
+    ("sliders of 6 dB", "sliders"),
+)
+"""What of a severity is said by its family, or too long for an axis."""
+
+
+def _severity(entry: Row) -> str:
     """Shorten "blur 1 % of the side" to what fits below an axis: "1 %"."""
-    label = str(entry["name"]).removeprefix(str(entry["family"])).strip() or str(entry["name"])
-    return label.removesuffix(" of the side").removeprefix("quality ").replace(" degrees", "°")
+    label = str(entry["name"]).removeprefix(str(entry["family"])).strip() or "plain"
+    for long, short in _SHORTER:
+        label = label.replace(long, short)
+    return label.strip()
 
 
-def _dose(report: Mapping[str, Any]) -> Markup | None:
+def _dose(report: Row) -> Markup | None:
     doses = [entry for entry in report["controls"]["dose_response"] if entry["copies"] > 0]
     if not doses:
         return None

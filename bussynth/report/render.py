@@ -1,10 +1,14 @@
-"""Rendering of ``report.json`` into one HTML page: nothing is loaded, nothing runs."""
+"""Rendering of ``report.json`` into HTML pages: nothing is loaded, nothing runs.
+
+There are two pages. The one that may leave the site is rendered from
+:func:`bussynth.report.shareable.shareable` and can show nothing else. The internal one shows the
+same and in addition what is behind the numbers.
+"""
 
 from __future__ import annotations
 
 import base64
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,20 +17,31 @@ import jinja2
 from markupsafe import Markup
 
 from bussynth.errors import BussynthError, DataError
+from bussynth.report import formats
+from bussynth.report.advice import advice
+from bussynth.report.annex import Annex
+from bussynth.report.cards import build_cards
 from bussynth.report.figures import draw_figures
-from bussynth.report.wording import QUESTIONS, VERDICTS, advice, limits
+from bussynth.report.questions import FAMILIES
+from bussynth.report.shareable import shareable
+from bussynth.report.standards import evidence
+from bussynth.report.wording import VERDICTS, limits
 
-__all__ = ["read_grid", "read_report", "render_report"]
+__all__ = ["SCHEMA", "read_grid", "read_report", "render_internal", "render_report"]
 
-SCHEMA = "bussynth-audit/1"
+SCHEMA = "bussynth-audit/2"
+_OLDER = ("bussynth-audit/1",)
 _MAX_BYTES = 64 * 2**20
-_PERCENT = "\N{NO-BREAK SPACE}%"
 _NEEDED = {
     "verdict": str,
+    "mode": str,
     "reasons": list,
     "failures": list,
     "limits": list,
     "statements": list,
+    "adjusted_p_values": dict,
+    "spaces": list,
+    "channels": list,
     "tests": list,
     "controls": dict,
     "settings": dict,
@@ -35,6 +50,7 @@ _NEEDED = {
     "comparison": dict,
     "environment": dict,
 }
+_TEMPLATES = Path(__file__).parent / "templates"
 
 
 def read_report(path: Path | str) -> dict[str, Any]:
@@ -63,7 +79,7 @@ def read_grid(path: Path | str) -> bytes | None:
 
 
 def render_report(report: Mapping[str, Any], *, grid_png: bytes | None = None) -> str:
-    """Render a report as one HTML page.
+    """Render the page that may leave the site: summary numbers only.
 
     The same report gives the same bytes with the same version of matplotlib.
 
@@ -78,32 +94,70 @@ def render_report(report: Mapping[str, Any], *, grid_png: bytes | None = None) -
         DataError: The report lacks fields or is of another version.
         MissingDependencyError: matplotlib is not installed.
     """
+    return _render("report.html.j2", report, grid_png, None)
+
+
+def render_internal(
+    report: Mapping[str, Any], annex: Annex, *, grid_png: bytes | None = None
+) -> str:
+    """Render the page that must stay inside the site.
+
+    Args:
+        report: Content of ``report.json``.
+        annex: What is behind the numbers (:func:`bussynth.report.annex.build_annex`).
+        grid_png: As :func:`render_report`.
+
+    Returns:
+        The page of :func:`render_report` with pictures of patients, row numbers and distances;
+        on paper it says on every page that it is internal.
+
+    Raises:
+        DataError: As :func:`render_report`.
+        MissingDependencyError: As :func:`render_report`.
+    """
+    return _render("internal.html.j2", report, grid_png, annex)
+
+
+def _render(
+    template: str, report: Mapping[str, Any], grid_png: bytes | None, annex: Annex | None
+) -> str:
     _check(report)
-    # In the order of the file, so that the page is the same whether or not it was read back.
-    report = json.loads(json.dumps(report, sort_keys=True))
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"share": share, "p": p_value, "number": number}
-    template = environment.get_template("report.html.j2")
-    style = (Path(__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
-    grid = None if grid_png is None else base64.b64encode(grid_png).decode("ascii")
+    environment.filters |= {
+        "share": formats.share,
+        "p": formats.p_value,
+        "number": formats.number,
+        "count": formats.count,
+    }
+    style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     # Nothing but the shape of the report can go wrong in here.
     try:
-        return template.render(
-            report=report,
+        # In the order of the file, so that the page is the same whether or not it was read back.
+        kept = shareable(json.loads(json.dumps(report, sort_keys=True)))
+        kept = {"ledger": None, "registration": None, "model": None} | kept
+        cards = build_cards(kept)
+        return environment.get_template(template).render(
+            report=kept,
             style=Markup(style),
-            verdict=VERDICTS[report["verdict"]],
-            questions=QUESTIONS,
-            tests={test["name"]: test for test in report["tests"]},
-            advice=advice(report),
-            cannot_show=limits(report),
-            figures=draw_figures(report),
-            grid=grid,
+            verdict=VERDICTS[kept["verdict"]],
+            headline=_headline(kept),
+            cards=cards,
+            last_criterion=_last_criterion(kept),
+            planted=any(entry["planted"] for entry in kept["controls"]["planted"]),
+            best_search=_best_search,
+            looked_at=_looked_at(kept),
+            evidence=evidence(cards),
+            advice=advice(kept),
+            cannot_show=limits(kept),
+            figures=draw_figures(kept),
+            grid_png=None if grid_png is None else base64.b64encode(grid_png).decode("ascii"),
+            annex=annex,
         )
     except BussynthError:
         raise
@@ -112,7 +166,16 @@ def render_report(report: Mapping[str, Any], *, grid_png: bytes | None = None) -
 
 
 def _check(report: Any) -> None:
-    if not isinstance(report, Mapping) or report.get("schema") != SCHEMA:
+    found = report.get("schema") if isinstance(report, Mapping) else None
+    if found in _OLDER:
+        environment = report.get("environment")
+        version = environment.get("bussynth") if isinstance(environment, Mapping) else None
+        wrote = f"bussynth {version}" if isinstance(version, str) else "the version that wrote it"
+        raise DataError(
+            f"The report has the schema {found!r}; this version renders {SCHEMA!r}. Render it "
+            f"with {wrote}, or run the audit again."
+        )
+    if found != SCHEMA:
         raise DataError(
             f"This is no audit report of schema {SCHEMA!r}; use the version that wrote it."
         )
@@ -127,32 +190,70 @@ def _check(report: Any) -> None:
         raise DataError("The audit report lacks fields or holds wrong ones.", problems)
 
 
-def share(value: float | None, digits: int = 1) -> str:
-    """Write a share as a percentage, never rounding up to 100 % or down to 0 %."""
-    if value is None:
-        return "not estimable"
-    step = 10.0**-digits
-    percent = round(100 * value, digits)
-    if value < 1 and percent >= 100:
-        percent = 100 - step
-    if value > 0 and percent <= 0:
-        return f"below {step:.{digits}f}{_PERCENT}"
-    return f"{percent:.{digits}f}{_PERCENT}".replace("-", "−")
+def _headline(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The number beside the verdict: a bound on the share of patients disclosed."""
+    test = next((test for test in report["tests"] if test["name"] == "disclosure"), None)
+    details = test["details"] if test else {}
+    worst = details.get("worst")
+    if test is None or test["estimate"] is None or not worst or worst["upper"] is None:
+        reason = details.get("reason") or "too few images or patients"
+        return {"bound": None, "reason": f"{reason}."}
+    return {
+        "bound": max(0.0, worst["upper"]),
+        "estimate": max(0.0, worst["risk"]),
+        "confidence": details["confidence"],
+    }
 
 
-def p_value(value: float | None) -> str:
-    """Write a p-value with two significant digits."""
-    if value is None:
-        return "not estimable"
-    if value < 0.001:
-        return "below 0.001"
-    return f"{value:.3f}" if value < 0.0995 else f"{value:.2f}"
+def _last_criterion(report: Mapping[str, Any]) -> str | None:
+    """The test below which the figure of the three criteria stands."""
+    names = [test["name"] for test in report["tests"]]
+    found = [name for name in ("singling_out", "linkability", "inference") if name in names]
+    return found[-1] if found else None
 
 
-def number(value: Any) -> str:
-    """Write a setting: lists with commas, numbers without needless digits."""
-    if isinstance(value, list):
-        return ", ".join(number(entry) for entry in value)
-    if isinstance(value, float) and math.isfinite(value):
-        return f"{value:.4g}"
-    return str(value)
+def _best_search(entry: Mapping[str, Any]) -> str:
+    """The search that finds most of a planted class by itself."""
+    found = entry.get("by_channel") or {}
+    if not found:
+        return "–"
+    best = max(found, key=lambda name: (found[name], name))
+    return f"{found[best]}: {best}" if found[best] else "none"
+
+
+def _looked_at(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Spaces and searches in one table: a space is searched for copies too."""
+    rows: dict[str, dict[str, Any]] = {}
+    for space in report["spaces"]:
+        dimension = (space["description"] or {}).get("dimension")
+        what = FAMILIES.get(space["family"], space["family"])
+        if dimension:
+            what += f" ({dimension} numbers an image)"
+        rows[space["name"]] = {
+            "name": space["name"],
+            "what": what,
+            "tags": [_admission(space["admitted"], "comparisons")],
+            "reasons": list(space["reasons"]),
+            "train": "–",
+            "control": "–",
+            "alarms": "–",
+        }
+    for channel in report["channels"]:
+        what = "copies: " + ", ".join(str(column) for column in channel["columns"])
+        row = rows.setdefault(
+            channel["name"], {"name": channel["name"], "what": what, "tags": [], "reasons": []}
+        )
+        found, thresholds = channel["findings"], channel["thresholds"]
+        row["tags"].append(_admission(channel["admitted"], "copy search"))
+        row["reasons"] += [r for r in channel["reasons"] if r not in row["reasons"]]
+        row |= {
+            "train": formats.count(found["train_images"]),
+            "control": formats.count(found["control_images"]),
+            "alarms": f"{thresholds['control_fired']} of {thresholds['control_images']}"
+            + ("; line made stricter" if thresholds["tightened"] else ""),
+        }
+    return list(rows.values())
+
+
+def _admission(admitted: bool, what: str) -> tuple[str, str]:
+    return ("ok", f"{what}: passed") if admitted else ("none", f"{what}: not passed")

@@ -48,7 +48,7 @@ class Forge:
             vocabulary={"pathology": ["normal", "benign"]},
         )
         audit = {
-            "schema": "bussynth-audit/1",
+            "schema": "bussynth-audit/2",
             "verdict": "NO EVIDENCE ABOVE FLOOR",
             "reasons": [],
             "inputs": {"synthetic": {"digest": cohort.digest, "images": len(cohort)}},

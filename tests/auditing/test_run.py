@@ -51,12 +51,14 @@ def saved(failed: AuditReport, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 def test_folder_holds_the_whole_audit(report: AuditReport, out: Path) -> None:
     assert {file.name for file in out.iterdir()} - {"samples.png"} == {
-        "report.json", "report.sha256", "report.html", "metrics.csv", "private.json",
+        "report.json", "report.sha256", "report.html", "report.internal.html", "metrics.csv",
+        "private.json",
     }  # fmt: skip
     written = (out / "report.json").read_bytes()
     assert json.loads(written) == json.loads(json.dumps(report.to_dict()))
     assert (out / "report.sha256").read_text().split()[0] == hashlib.sha256(written).hexdigest()
-    assert stat.S_IMODE((out / "private.json").stat().st_mode) == 0o600
+    for name in ("private.json", "report.internal.html"):
+        assert stat.S_IMODE((out / name).stat().st_mode) == 0o600
     assert (out / "samples.png").exists() == report.passed
 
 
@@ -89,6 +91,9 @@ def test_no_patient_and_no_place_anywhere(report: AuditReport, out: Path) -> Non
         data = file.read_bytes()
         assert b"secret-" not in data, file.name
         assert str(out.parent).encode() not in data, file.name
+    # What may leave names the real images by no digest.
+    page = (out / "report.html").read_text()
+    assert report.to_dict()["inputs"]["train"]["digest"] not in page
 
 
 def test_only_time_differs_between_runs_and_workers(
@@ -107,6 +112,7 @@ def test_copies_fail_and_are_not_shown(failed: AuditReport, saved: Path) -> None
     assert failed.grid_png is None
     assert not (saved / "samples.png").exists()
     assert "data:image" not in (saved / "report.html").read_text()
+    assert "INTERNAL" in (saved / "report.internal.html").read_text()
     private = json.loads((saved / "private.json").read_text())
     assert len(private["identical_to_train"]) == 8
     assert not set(private) & set(failed.to_dict())

@@ -56,7 +56,7 @@ def make_cohort(path: Path, *, n: int = 6, size: tuple[int, int] = (16, 20), **o
 
 def make_audit(folder: Path, cohort: Cohort, **changes: Any) -> Path:
     report = {
-        "schema": "bussynth-audit/1",
+        "schema": "bussynth-audit/2",
         "verdict": "NO EVIDENCE ABOVE FLOOR",
         "reasons": ["No copies above the detection floor of 0.93."],
         "inputs": {

@@ -11,7 +11,7 @@ from bussynth.package.audit_gate import check_gate, read_audit
 
 DIGEST = "sha256:" + "0" * 64
 REPORT: dict[str, Any] = {
-    "schema": "bussynth-audit/1",
+    "schema": "bussynth-audit/2",
     "verdict": "NO EVIDENCE ABOVE FLOOR",
     "reasons": ["Floor 0.9."],
     "inputs": {
@@ -88,7 +88,7 @@ def test_edited_report_is_noticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"schema": "bussynth-audit/2"},
+        {"schema": "bussynth-audit/1"},
         {"schema": None},
         {"verdict": "pass"},
         {"verdict": ["FAIL"]},

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+from bussynth.report.charts import Mark, Rates, Strip, dumbbells, histogram, ribbon, strips
 from bussynth.report.plots import Band, curves, forest, panels
 
 
@@ -53,3 +54,30 @@ def test_single_points_draw() -> None:
     assert forest(_bands(1), name="a", label="x", axis="x", line=None)
     assert curves([1], [("a", [0.5])], name="b", label="x", axis="n", level=0.8)
     assert panels([("p", _bands(1))], name="c", label="x", line=None)
+
+
+def test_attack_figures_say_in_text_what_they_show() -> None:
+    label = "<b>$x$</b>"
+    marks = [[Mark(0, 0.5, 0.4, 0.6), Mark(1, 0.7)], []]
+    svg = strips(
+        [label, "b"], [Strip("s", marks, 0.5, "guess")], ["all", "few"], name="s", label="x"
+    )
+    assert all(word in _text(svg) for word in (label, "guess", "all", "few"))
+    rows = [Rates(label, 0.2, 0.1, 0.05), Rates("none", 0.0, 0.0, None)]
+    svg = dumbbells([("Linked", rows)], name="d", label="x", base="a guess")
+    assert all(word in _text(svg) for word in (label, "Linked", "training", "control", "a guess"))
+    svg = ribbon(
+        [0.01, 0.1], [0.0, 0.1], [-0.1, 0.0], [0.2, 0.3], [[0.0, 0.0]], name="r", label="x",
+        axes_labels=("a", "b"), declared=0.05,
+    )  # fmt: skip
+    assert all(word in _text(svg) for word in ("1 %", "10 %", "declared", "other spaces"))
+    svg = histogram([0, 1, 2, 3], [0, 2, 1], [0, 0, 4], name="h", label="x")
+    assert all(word in _text(svg) for word in ("training", "control", "distance"))
+
+
+def test_panels_compare_two_curves() -> None:
+    bands = _bands(2)
+    svg = panels(
+        [("p", bands)], name="p", label="x", line=0.9, others=[[0.0, 0.1]], legend=("all", "best"),
+    )  # fmt: skip
+    assert all(word in _text(svg) for word in ("all", "best"))

@@ -12,7 +12,8 @@ import pytest
 
 from bussynth.errors import DataError
 from bussynth.images import encode_png
-from bussynth.report.render import number, p_value, read_grid, read_report, render_report, share
+from bussynth.report.annex import build_annex, pick_pictures
+from bussynth.report.render import read_grid, read_report, render_internal, render_report
 from bussynth.report.wording import VERDICTS
 
 Reports = Callable[[str], dict[str, Any]]
@@ -121,7 +122,7 @@ def test_ids_are_unique_and_figures_are_described(
         value[1:] for _, attributes in page.tags if (value := attributes.get("xlink:href"))
     }
     assert references <= set(ids)
-    assert sum(tag == "svg" for tag, _ in page.tags) == 6
+    assert sum(tag == "svg" for tag, _ in page.tags) == 7
 
 
 @pytest.mark.parametrize("verdict", ALL)
@@ -140,7 +141,7 @@ def test_every_value_is_escaped(make_report: Reports) -> None:
             return {name: poisoned(entry, name) for name, entry in value.items()}
         if isinstance(value, list):
             return [poisoned(entry, key) for entry in value]
-        if isinstance(value, str) and key not in ("schema", "verdict", "family"):
+        if isinstance(value, str) and key not in ("schema", "verdict", "family", "group"):
             return value + poison
         return value
 
@@ -170,24 +171,81 @@ def test_remedies_follow_from_the_findings(make_report: Reports) -> None:
     fine = render_report(make_report("NO EVIDENCE ABOVE FLOOR"))
     assert "What to do" not in fine
     assert "blur 6 % (4 % found)" in fine
+    assert "could not be planted in this run: lesion in another breast" in fine
     report = make_report("INCONCLUSIVE")
     report["controls"]["planted"][0]["passed"] = False
     report["controls"]["null"][0]["fired"] = True
     report["controls"]["duplicates"]["near"] = 2
+    report["controls"]["self_check"]["mismatch_rate"] = 0.01
+    report["spaces"][2]["admitted"] = report["channels"][0]["admitted"] = False
+    report["tests"][1]["details"]["control_images"] = 2
+    report["tests"][5]["estimate"] = None
+    report["limits"] = ["The setting alpha is looser than its default, so it finds less."]
+    page = Page(render_report(report)).text
+    for step in ("--patients", "bussynth split", "not found often enough: exact", "nothing did",
+                 "give that person one key", "two ways of computing", "--encoder",
+                 "No copy search passed", "fired on control patients too", "(singling out)",
+                 "default settings"):  # fmt: skip
+        assert step.lower() in page.lower(), step
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_too_few_planted_copies_are_named_as_the_cause(make_report: Reports) -> None:
+    report = make_report("INCONCLUSIVE")
+    for entry in report["controls"]["planted"]:
+        entry |= {"planted": 40, "passed": False}
     page = render_report(report)
-    for step in ("--patients", "bussynth split", "not found often enough", "must show nothing did",
-                 "give that person one key"):  # fmt: skip
-        assert step in page
+    assert "Only 40 copies were planted" in page
+    assert "not found often enough" not in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_headline_is_the_bound_on_patients(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    text = " ".join(Page(render_report(report)).text.split())
+    assert "at most 5.0 % of the training patients are disclosed" in text
+    report["tests"][3] |= {"estimate": None, "interval": None, "p_value": None}
+    report["tests"][3]["details"] |= {"worst": None, "rows": [], "curve": [], "reason": "too few"}
+    text = " ".join(Page(render_report(report)).text.split())
+    assert "not estimable how many training patients" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_mode_and_ledger_are_said(make_report: Reports) -> None:
+    assert "Exploratory audit" in render_report(make_report("INCONCLUSIVE"))
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    page = render_report(report)
+    assert "Exploratory audit" not in page
+    assert '<li class="flag">Another set failed before.</li>' in page
+    del report["ledger"], report["model"]
+    report["registration"] = {"time": "2026-01-01", "sha256": "f" * 64, "file": "/home/jane/x"}
+    page = render_report(report)
+    assert "No run ledger was kept" in page
+    assert "f" * 64 in page
+    assert "jane" not in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_test_that_only_fires_alone_is_a_weak_sign(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    report["tests"][4] |= {"fired": True, "p_value": 0.02}
+    assert "WEAK SIGN" in render_report(report)
+    report["adjusted_p_values"]["membership"] = 0.04
+    page = render_report(report)
+    assert "WEAK SIGN" not in page
+    assert "LEAKAGE SIGN" in page
 
 
 def test_empty_report_renders(make_report: Reports) -> None:
     report = make_report("INCONCLUSIVE")
-    report["controls"] |= {"planted": [], "dose_response": [], "null": []}
+    report["spaces"] = report["channels"] = []
+    report["controls"] |= {"planted": [], "dose_response": [], "null": [], "agreement": None}
     report["controls"]["limit_of_detection"] = {"copies": None, "contrast": None, "either": None}
     for test in report["tests"]:
         test |= {"estimate": None, "interval": None, "p_value": None}
-        test["details"] = {} if test["name"] == "disclosure" else test["details"]
-    report["tests"][2]["details"]["shares"] = []
+        for key in ("rows", "shares", "curve", "attacks"):
+            test["details"] |= {key: []} if key in test["details"] else {}
+    report["tests"][3]["details"]["worst"] = None
     page = render_report(report)
     assert "<svg" not in page
     assert "not estimable" in page
@@ -197,13 +255,63 @@ def test_empty_report_renders(make_report: Reports) -> None:
 def test_unknown_test_is_shown_plainly(make_report: Reports) -> None:
     report = make_report("FAIL")
     report["tests"].append(
-        {**report["tests"][2], "name": "membership", "question": "Was the patient in?"}
-    )
-    assert "Was the patient in?" in render_report(report)
+        {**report["tests"][2], "name": "tomorrow", "question": "Was the patient in?",
+         "details": {"row": 7654321}}
+    )  # fmt: skip
+    page = render_report(report)
+    assert "Was the patient in?" in page
+    assert "7654321" not in page
+
+
+def test_internal_page_shows_what_the_other_must_not(
+    make_report: Reports, private: dict[str, Any]
+) -> None:
+    report = make_report("FAIL")
+    rng = np.random.default_rng(1)
+    images = {
+        role: rng.integers(0, 256, (20, 300, 200)).astype(np.uint8)
+        for role in ("synthetic", "train", "control")
+    }
+    pictures = pick_pictures(private, images)
+    assert set(pictures) == {
+        ("synthetic", 3), ("train", 7), ("synthetic", 5), ("train", 9), ("control", 1),
+        ("train", 2), ("control", 3), ("control", 4),
+    }  # fmt: skip
+    text = render_internal(report, build_annex(report, private, pictures))
+    page = Page(text)
+    assert page.open == []
+    assert page.text.count("INTERNAL — must stay inside the site") == 1
+    assert sum(tag == "img" for tag, _ in page.tags) == 8
+    assert "train row 9" in page.text
+    assert "11, 12" in page.text
+    assert "0.1235" in page.text
+    assert sum(tag == "svg" for tag, _ in page.tags) == 8
+    alone = Page(render_report(report)).text
+    for secret in ("row 9", "11, 12", "0.123", "INTERNAL", "Histogram"):
+        assert secret not in alone
+    # Pictures that were not given are left out, and the rest still stands.
+    bare = render_internal(report, build_annex(report, private, {}))
+    assert "<img" not in bare
+    assert "1 more are in private.json" in bare
+
+
+def test_many_pictures_keep_the_page_small(make_report: Reports, private: dict[str, Any]) -> None:
+    rng = np.random.default_rng(1)
+    noise = rng.integers(0, 256, (60, 256, 256)).astype(np.uint8)
+    entry = private["copies"][0]
+    private["copies"] = [{**entry, "synthetic": i, "train": i} for i in range(60)]
+    pictures = pick_pictures(private, {"synthetic": noise, "train": noise})
+    report = make_report("FAIL")
+    text = render_internal(report, build_annex(report, private, pictures))
+    assert len(text) < 1.5e6
+    assert "20 more are in private.json" in text
 
 
 def test_foreign_reports_are_refused(make_report: Reports, tmp_path: Path) -> None:
     report = make_report("FAIL")
+    old = {"schema": "bussynth-audit/1", "environment": {"bussynth": "0.1.0"}}
+    with pytest.raises(DataError, match=r"bussynth-audit/1.*bussynth 0\.1\.0, or run"):
+        render_report({**report, **old})
     for change in ({"schema": "other/1"}, {"verdict": "PASS"}, {"tests": None}, {"controls": {}}):
         with pytest.raises(DataError):
             render_report({**report, **change})
@@ -219,22 +327,3 @@ def test_foreign_reports_are_refused(make_report: Reports, tmp_path: Path) -> No
     assert read_grid(file) is None
     (tmp_path / "samples.png").write_bytes(b"png")
     assert read_grid(file) == b"png"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0.0 %"), (1.0, "100.0 %"), (0.99999, "99.9 %"), (0.00001, "below 0.1 %"),
-        (-0.008, "−0.8 %"), (None, "not estimable"),
-    ],
-)  # fmt: skip
-def test_share_never_rounds_to_certainty(value: float | None, text: str) -> None:
-    assert share(value).replace("\N{NO-BREAK SPACE}", " ") == text
-
-
-def test_other_formats() -> None:
-    assert [p_value(v) for v in (None, 0.0004, 0.03, 0.0999, 1.0)] == [
-        "not estimable", "below 0.001", "0.030", "0.10", "1.00",
-    ]  # fmt: skip
-    assert number([0.1, 3]) == "0.1, 3"
-    assert number(1 / 3) == "0.3333"
