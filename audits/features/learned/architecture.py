@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from audits.errors import AuditInputError
 
 __all__ = ["Architecture"]
@@ -43,6 +46,16 @@ class Architecture:
             problems.append("side must be a multiple of 16 and width of 8.")
         if problems:
             raise AuditInputError("This encoder cannot be built.", problems)
+
+    @classmethod
+    def for_images(cls, images: npt.NDArray[np.uint8]) -> Architecture:
+        """The default shape, smaller where the images are: no detail is invented.
+
+        Args:
+            images: uint8 (n, H, W).
+        """
+        side = min(images.shape[1:]) // 16 * 16
+        return cls(side=max(_LIMITS["side"][0], min(cls.side, side)))
 
     def to_dict(self) -> dict[str, int]:
         """The numbers by name."""

@@ -45,8 +45,8 @@ _WARM_UP = 0.05
 _EASY = 0.25
 _CANDIDATES = 8192
 """Images each view is told from in one step, at most; of a larger pool they are drawn anew."""
-_BASE_STEPS, _BASE_IMAGES = 1000, 1000
-_FEWEST_STEPS = 300
+_BASE_STEPS, _BASE_IMAGES = 600, 1000
+_FEWEST_STEPS = 200
 
 
 def default_steps(images: int) -> int:
@@ -56,7 +56,7 @@ def default_steps(images: int) -> int:
         images: Images in the pool.
 
     Returns:
-        1,000 for 1,000 images, never fewer than 300.
+        600 for 1,000 images, never fewer than 200.
     """
     return max(_FEWEST_STEPS, round(_BASE_STEPS * math.sqrt(images / _BASE_IMAGES)))
 
@@ -134,7 +134,7 @@ def train_encoder(
     """
     if number < 1 or threads < 1 or (steps is not None and steps < 1):
         raise AuditInputError("number, threads and steps of an encoder must be at least 1.")
-    architecture = Architecture() if architecture is None else architecture
+    architecture = Architecture.for_images(images) if architecture is None else architecture
     pool = shuffled_pool(images, patients)
     n = len(pool.images)
     steps = default_steps(n) if steps is None else steps

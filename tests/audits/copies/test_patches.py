@@ -5,7 +5,13 @@ import pytest
 
 from audits.copies.channel import CopyScores, confirmed
 from audits.copies.framings import SCALES, build_reference, score_copies
-from audits.copies.patches import AGREEING, PatchesChannel, build_patches
+from audits.copies.patches import (
+    AGREEING,
+    PatchesChannel,
+    PatchReference,
+    _propose,
+    build_patches,
+)
 
 
 def _numbers(keys: list[str]) -> np.ndarray:
@@ -128,3 +134,24 @@ def test_shards_do_not_change_a_byte(textured) -> None:
     assert one.row.tobytes() == many.row.tobytes()
     # The last block is a short one.
     assert one.ratio[128:].tobytes() == PatchesChannel(few).score(queries[128:]).ratio.tobytes()
+
+
+def test_proposed_patches_are_those_of_a_naive_search() -> None:
+    rng = np.random.default_rng(0)
+    # More than two chunks of real images; a patient with very many, and many ties.
+    patients = np.sort(np.r_[rng.integers(0, 300, 1000), np.full(200, 77)])
+    known = rng.integers(-1, 2, (1200, 6)).astype(np.float32)
+    cuts = rng.integers(-1, 2, (3, 40, 6)).astype(np.float32)
+    cuts[:, 0] = 0
+    own = np.where(np.arange(40) % 3, -1, 77)
+    reference = PatchReference(np.arange(1200), patients, known[None])
+    found = _propose(cuts, known, reference, own)
+    best = np.maximum.reduce(cuts @ known.T)
+    for query, row in enumerate(best):
+        row[patients == own[query]] = -np.inf
+        expected = []
+        for _ in range(found.shape[1]):
+            position = int(row.argmax())
+            expected.append(position if row[position] > 0 else -1)
+            row[patients == patients[position]] = -np.inf
+        assert found[query].tolist() == expected
