@@ -138,7 +138,9 @@ def _score_block(
     for number in np.unique(windows):
         rows, columns = np.nonzero((windows == number) & (positions >= 0))
         if len(rows):
-            pair = _align(working[rows], reference.images[positions[rows, columns]], family[number])
+            pair = _align(
+                working[rows], reference.working(positions[rows, columns]), family[number]
+            )
             distances[rows, columns], tiles[rows, columns] = pair
     _keep_best(distances, np.where(positions >= 0, reference.patients[positions], -1), included)
     flat = queries.max(axis=(1, 2)) == queries.min(axis=(1, 2))

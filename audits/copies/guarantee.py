@@ -1,16 +1,11 @@
 """Range search that provably misses nothing: every near pair, under every declared framing.
 
-A synthetic image u under a framing and a real image v are vectors of 64 x 64 cells, centred, of
-unit norm. Averaging blocks of b x b cells and multiplying by b is an orthonormal projection A, so
-
-    |A u - A v| <= |u - v|
-
-(lower-bounding lemma of GEMINI: Faloutsos, Ranganathan & Manolopoulos, SIGMOD 1994). A pair
-farther apart than the radius on a coarse grid is farther apart on every finer one and can be left
-out. The grids of 16 and 32 cells are tried in turn; what remains is measured on the full grid in
-double precision. Nothing is dismissed wrongly: the radius is widened by the rounding error of
-single precision until the last step. The proof holds for the framings of
-:func:`audits.features.windows.orbit`, not for those between them.
+A pair farther apart than the radius by vectors whose distances never exceed the true ones can be
+left out (:mod:`audits.copies.contractions`). Sketches of 64 numbers, grids of 16 and of 32 cells
+are tried in turn; what remains is measured on the full grid in double precision. Nothing is
+dismissed wrongly: the radius is widened by the rounding error of single precision until the last
+step. The proof holds for the framings of :func:`audits.features.windows.orbit`, not for those
+between them.
 """
 
 from __future__ import annotations
@@ -22,9 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from audits.copies.channel import BLOCK
-from audits.copies.framings import Reference, working_images
+from audits.copies.contractions import (
+    Prepared,
+    blocks,
+    framed,
+    prepare,
+    reach,
+    sketch,
+    within_rounding,
+)
+from audits.copies.proposals import COARSE, Reference, working_images
 from audits.features.base import FloatArray
-from audits.features.windows import Window, extract, orbit
+from audits.features.windows import Window, orbit
 from audits.images import Patients
 
 __all__ = [
@@ -39,12 +43,10 @@ __all__ = [
 MAX_RADIUS = 0.5
 """Largest radius: a correlation of 0.875. Beyond it, a copy is a matter of comparison."""
 
-_FULL = 64
-_COARSE = 16
 _MIDDLE = 32
 _CHUNK = 2048
-
-Coarse = dict[float, FloatArray]
+_PAIRS = 256
+"""Pairs measured together."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,86 +90,136 @@ class NearPairs:
         return np.stack([self.query, self.position, self.framing], axis=1)[chosen]
 
 
-def framed(images: FloatArray, window: Window) -> npt.NDArray[np.float64]:
-    """The full grid of one window, centred, of unit norm.
-
-    Args:
-        images: float32 (n, h, w) grey values, at most 64 x 64 (``working_images``).
-        window: The framing; for a real image the central window of side ``inner``.
-
-    Returns:
-        float64 (n, 64, 64); zeros for a flat window.
-    """
-    values = extract(images, window, _FULL).astype(np.float64)
-    values -= values.mean(axis=(1, 2), keepdims=True)
-    norm = np.sqrt(np.square(values).sum(axis=(1, 2), keepdims=True))
-    flat = norm <= 1e-3 * _FULL
-    return np.where(flat, 0.0, values / np.where(flat, 1.0, norm))
-
-
-def _blocks(values: npt.NDArray[np.float64], cells: int) -> FloatArray:
-    """Orthonormal block sums, float32 (n, cells * cells): a contraction."""
-    fold = values.shape[1] // cells
-    sums = values.reshape(len(values), cells, fold, cells, fold).sum(axis=(2, 4)) / fold
-    result: FloatArray = sums.reshape(len(values), cells * cells).astype(np.float32)
-    return result
-
-
-def _slack(cells: int) -> float:
-    """Bound on the rounding error of a squared distance between vectors of norm at most one."""
-    return float(8 * (cells * cells + 10) * np.finfo(np.float32).eps)
-
-
-def _with_norms(blocks: FloatArray, *, query: bool) -> FloatArray:
-    """Two more columns, so that a product is minus half the squared distance."""
-    halves = np.square(blocks).sum(axis=1, keepdims=True) * np.float32(-0.5)
-    ones = np.ones_like(halves)
-    return np.concatenate([blocks, *((halves, ones) if query else (ones, halves))], axis=1)
-
-
 _Pairs = dict[tuple[int, int], tuple[float, int]]
 """Near pairs: (query, position) -> (distance, framing)."""
 
+_Task = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Prepared, float]
 
-def _within_shard(
-    task: tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], Reference, Coarse, float],
-) -> list[_Pairs]:
+
+def _within_shard(task: _Task) -> list[_Pairs]:
     """Near pairs of each block of one shard: a pure function, so any executor may run it."""
-    images, own, reference, coarse, radius = task
+    images, own, prepared, radius = task
     return [
-        _within_block(
-            working_images(images[i : i + BLOCK]), own[i : i + BLOCK], reference, coarse, radius
-        )
+        _within_block(working_images(images[i : i + BLOCK]), own[i : i + BLOCK], prepared, radius)
         for i in range(0, len(images), BLOCK)
     ]
+
+
+def _nearest_in_shard(task: _Task) -> float:
+    """The least distance of any pair of one shard; the radius where none is nearer."""
+    images, own, prepared, radius = task
+    for i in range(0, len(images), BLOCK):
+        queries = working_images(images[i : i + BLOCK])
+        # What is found in one block need not be looked for beyond in the next.
+        pairs = _within_block(queries, own[i : i + BLOCK], prepared, radius, shrink=True)
+        radius = min([radius, *(distance for distance, _ in pairs.values())])
+    return radius
 
 
 def _within_block(
     queries: FloatArray,
     own: npt.NDArray[np.int64],
-    reference: Reference,
-    coarse: Coarse,
+    prepared: Prepared,
     radius: float,
+    *,
+    shrink: bool = False,
 ) -> _Pairs:
-    nearest: _Pairs = {}
-    limit = np.float32(-0.5 * (radius * radius + _slack(_COARSE)))
+    """Near pairs of one block; with ``shrink`` only of ever nearer ones, the nearest included."""
+    reference, nearest = prepared.reference, _Pairs()
     for number, window in enumerate(orbit()):
-        full = framed(queries, window)
-        small = _with_norms(_blocks(full, _COARSE), query=True)
-        rows, positions = np.nonzero(small @ coarse[window.inner].T >= limit)
+        single = within_rounding(queries, window)
+        sums = blocks(single, COARSE)
+        short = sketch(single, sums, prepared.directions[window.inner], query=True)
+        rows, positions = _near(short, prepared.sketches[window.inner], radius)
         others = own[rows] != reference.patients[positions]
         rows, positions = rows[others], positions[others]
-        for begin in range(0, len(rows), _CHUNK):
-            row, position = rows[begin : begin + _CHUNK], positions[begin : begin + _CHUNK]
-            real = framed(reference.images[position], Window(zoom=window.inner))
-            middle = _blocks(full[row], _MIDDLE) - _blocks(real, _MIDDLE)
-            kept = np.square(middle).sum(axis=1) <= radius * radius + _slack(_MIDDLE)
-            difference = full[row[kept]] - real[kept]
-            distance = np.sqrt(np.square(difference).sum(axis=(1, 2)))
-            for q, p, d in zip(row[kept], position[kept], distance, strict=True):
-                if d <= radius and d < nearest.get((int(q), int(p)), (np.inf, 0))[0]:
-                    nearest[int(q), int(p)] = (float(d), number)
+        least = _squares(sums, rows, prepared.blocks[window.inner], positions)
+        order = np.argsort(least, kind="stable")
+        order = order[: np.searchsorted(least, reach(radius, COARSE), "right", sorter=order)]
+        for begin in range(0, len(order), _PAIRS):
+            part = order[begin : begin + _PAIRS]
+            if least[part[0]] > reach(radius, COARSE):
+                break
+            row, position = rows[part], positions[part]
+            found = _distances(queries, single, row, reference, position, window, radius)
+            for q, p, d in zip(row.tolist(), position.tolist(), found.tolist(), strict=True):
+                if d <= radius and d < nearest.get((q, p), (np.inf, 0))[0]:
+                    nearest[q, p] = (d, number)
+            if shrink:
+                radius = min(radius, float(found.min()))
     return nearest
+
+
+def _squares(
+    first: FloatArray,
+    rows: npt.NDArray[np.int64],
+    second: FloatArray,
+    positions: npt.NDArray[np.int64],
+) -> FloatArray:
+    """Squared distances of pairs of block sums, float32 (pairs,)."""
+    squares = np.empty(len(rows), np.float32)
+    for begin in range(0, len(rows), _CHUNK):
+        part = slice(begin, begin + _CHUNK)
+        difference = first[rows[part]] - second[positions[part]]
+        squares[part] = np.einsum("ij,ij->i", difference, difference)
+    return squares
+
+
+def _near(
+    short: FloatArray, known: FloatArray, radius: float
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows and positions of the pairs that the sketches do not tell apart."""
+    limit = np.float32(-0.5 * reach(radius, COARSE))
+    rows, positions = [], []
+    for begin in range(0, known.shape[1], _CHUNK):
+        table = short @ known[:, begin : begin + _CHUNK]
+        row, column = np.divmod(np.flatnonzero(table >= limit), table.shape[1])
+        rows.append(row)
+        positions.append(column + begin)
+    if not rows:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return np.concatenate(rows), np.concatenate(positions)
+
+
+def _distances(
+    queries: FloatArray,
+    single: FloatArray,
+    row: npt.NDArray[np.int64],
+    reference: Reference,
+    position: npt.NDArray[np.int64],
+    window: Window,
+    radius: float,
+) -> npt.NDArray[np.float64]:
+    """Distances of pairs, in double precision; infinity where they exceed the radius for sure."""
+    distances = np.full(len(row), np.inf)
+    # Some real images are near to many queries.
+    used, again = np.unique(position, return_inverse=True)
+    alone = Window(zoom=window.inner)
+    middle = blocks(within_rounding(reference.working(used), alone), _MIDDLE)
+    middle = blocks(single, _MIDDLE)[row] - middle[again]
+    kept = np.flatnonzero(np.square(middle).sum(axis=1) <= reach(radius, _MIDDLE))
+    if len(kept):
+        asked, query = np.unique(row[kept], return_inverse=True)
+        shown, real = np.unique(position[kept], return_inverse=True)
+        exact = framed(queries[asked], window)
+        difference = exact[query] - framed(reference.working(shown), alone)[real]
+        distances[kept] = np.sqrt(np.square(difference).sum(axis=(1, 2)))
+    return distances
+
+
+def _tasks(
+    images: npt.NDArray[np.uint8],
+    own: npt.NDArray[np.int64],
+    reference: Reference,
+    radius: float,
+    shards: int,
+) -> list[_Task]:
+    prepared = prepare(reference)
+    size = BLOCK * max(1, -(-len(images) // (BLOCK * max(1, shards))))
+    return [
+        (images[i : i + size], own[i : i + size], prepared, radius)
+        for i in range(0, len(images), size)
+    ]
 
 
 def find_within(
@@ -197,18 +249,7 @@ def find_within(
     """
     m = len(images)
     own = np.full(m, -1, np.int64) if own is None else own
-    coarse: Coarse = {}
-    for inner in sorted({window.inner for window in orbit()}):
-        blocks = [np.empty((0, _COARSE**2), np.float32)]
-        for i in range(0, len(reference.images), _CHUNK):
-            real = framed(reference.images[i : i + _CHUNK], Window(zoom=inner))
-            blocks.append(_blocks(real, _COARSE))
-        coarse[inner] = _with_norms(np.concatenate(blocks), query=False)
-    size = BLOCK * max(1, -(-m // (BLOCK * max(1, shards))))
-    tasks = [
-        (images[i : i + size], own[i : i + size], reference, coarse, radius)
-        for i in range(0, m, size)
-    ]
+    tasks = _tasks(images, own, reference, radius, shards)
     run = map if executor is None else executor.map
     blocks_found = [block for shard in run(_within_shard, tasks) for block in shard]
     found = [
@@ -260,18 +301,14 @@ def propose_radius(
     Returns:
         The radius, in (0, largest]; 0 if a control image equals another patient's.
     """
-    kept = np.ones(len(control), np.bool_) if leave_out is None else ~leave_out
-    pairs = find_within(
-        control[kept],
-        reference,
-        largest / margin,
-        own=own[kept],
-        shards=shards,
-        executor=executor,
-    )
-    flat = control[kept].max(axis=(1, 2)) == control[kept].min(axis=(1, 2)) if len(control) else []
-    distances = [d for q, d in zip(pairs.query, pairs.distance, strict=True) if not flat[q]]
-    return float(min(largest, margin * min(distances, default=largest / margin)))
+    kept = control.max(axis=(1, 2), initial=0) > control.min(axis=(1, 2), initial=255)
+    if leave_out is not None:
+        kept &= ~leave_out
+    if not kept.any():
+        return largest
+    run = map if executor is None else executor.map
+    tasks = _tasks(control[kept], own[kept], reference, largest / margin, shards)
+    return float(min(largest, margin * min(run(_nearest_in_shard, tasks))))
 
 
 def count_within(

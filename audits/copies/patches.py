@@ -196,7 +196,7 @@ def _first_highest(table: FloatArray, highest: FloatArray) -> Numbers:
     column = highest.argmax(axis=1)
     most = highest[every, column]
     chunk = table[:, every, column].argmax(axis=0)
-    position = (chunk * _CHUNK + column).astype(np.int64)
+    position: Numbers = (chunk * _CHUNK + column).astype(np.int64)
     several = (highest == most[:, None]).sum(axis=1) > 1
     for row in np.flatnonzero(several & (most > 0)):
         columns = np.flatnonzero(highest[row] == most[row])

@@ -43,7 +43,7 @@ class Reference:
     """Real images prepared for search, sorted by patient.
 
     Attributes:
-        images: float32 (n, h, w), reduced to at most 64 x 64.
+        images: (n, h, w), reduced to at most 64 x 64: float32, or uint8 where nothing was reduced.
         rows: int64 (n,), the caller's row of each image.
         patients: int64 (n,), ascending patient numbers.
         starts: int64 (groups,), first position of each patient.
@@ -54,13 +54,17 @@ class Reference:
             ``inner``.
     """
 
-    images: FloatArray
+    images: npt.NDArray[np.float32] | npt.NDArray[np.uint8]
     rows: Numbers
     patients: Numbers
     starts: Numbers
     coarse: Mapping[float, FloatArray]
     directions: Mapping[float, FloatArray]
     sketches: Mapping[float, FloatArray]
+
+    def working(self, positions: Numbers | slice) -> FloatArray:
+        """Some of the images, float32 (n, h, w)."""
+        return self.images[positions].astype(np.float32, copy=False)
 
 
 def working_images(images: npt.NDArray[np.uint8]) -> FloatArray:
@@ -96,7 +100,8 @@ def build_reference(images: npt.NDArray[np.uint8], patients: Numbers) -> Referen
         for inner, features in coarse.items()
     }
     return Reference(
-        working,
+        # Bytes take a quarter of the room, also on the way to other processes.
+        images[order] if working.shape[1:] == images.shape[1:] else working,
         order.astype(np.int64),
         ordered,
         starts.astype(np.int64),
@@ -152,17 +157,17 @@ def propose(
     bounds = _bounds(sketches, reference, [window.inner for window in family])
     first = np.searchsorted(reference.patients, own)
     last = np.searchsorted(reference.patients, own, side="right")
-    for row in np.flatnonzero(last > first):
-        bounds[row, first[row] : last[row]] = -np.inf
+    for posing in np.flatnonzero(last > first):
+        bounds[posing, first[posing] : last[posing]] = -np.inf
     likely = best_of_patients(bounds, reference.starts, max(count, _TRIED))
     positions = np.full((m, min(count, len(reference.starts))), -1, np.int64)
     windows = np.zeros_like(positions)
     for row in range(m):
         tried = likely[row, likely[row] >= 0]
-        least = np.float32(-2)
+        least = -2.0
         if len(tried) >= count:
             reached = _compare(features[row], reference, inner, tried).max(axis=0)
-            least = np.partition(reached, len(tried) - count)[len(tried) - count] - _ROUNDING
+            least = float(np.sort(reached)[-count]) - _ROUNDING
         kept = np.flatnonzero(bounds[row] >= least)
         if len(kept):
             similarity = _compare(features[row], reference, inner, kept)
