@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from audits.images import ImageSet, Patients, check_roles, number_patients
 from audits.material import POOL, Material, prepare_material
 from audits.outcome import plain
 from audits.result import AuditResult
+from audits.search.threads import one_thread_each
 from audits.settings import AuditSettings
 from audits.spaces import Searcher, SpaceFindings, examine_space, judge_space
 from audits.summaries.copies import summarise_copies, summarise_identity
@@ -103,6 +105,50 @@ def audit_images(
     """
     settings = settings or AuditSettings()
     check_roles(synthetic, train, control)
+    with _workers(executor, shards, threads) as (pool, parts):
+        return _audit(
+            (synthetic, train, control),
+            settings,
+            randomised_split=randomised_split,
+            encoders=encoders,
+            user_encoders=user_encoders,
+            renoise=renoise,
+            losses=losses,
+            executor=pool,
+            shards=parts,
+            threads=threads,
+            progress=progress,
+        )
+
+
+@contextmanager
+def _workers(
+    executor: Executor | None, shards: int, threads: int
+) -> Iterator[tuple[Executor | None, int]]:
+    """Threads of ours instead of those of the matrix library, which fight when cores are busy."""
+    with one_thread_each("numpy"):
+        if executor is None and threads > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                yield pool, threads
+        else:
+            yield executor, shards
+
+
+def _audit(
+    sets: tuple[ImageSet, ImageSet, ImageSet],
+    settings: AuditSettings,
+    *,
+    randomised_split: bool,
+    encoders: Sequence[Encoder] | None,
+    user_encoders: Sequence[FeatureMap],
+    renoise: Renoise | None,
+    losses: Mapping[str, npt.NDArray[np.float64]] | None,
+    executor: Executor | None,
+    shards: int,
+    threads: int,
+    progress: Progress | None,
+) -> AuditResult:
+    synthetic, train, control = sets
     steps = _Steps(len(PLANTED_CLASSES) + 8 + 2 * settings.encoders + len(user_encoders), progress)
     patients = number_patients(train, control)
     steps.begin("identity")
@@ -139,7 +185,7 @@ def audit_images(
         fixed = (*default_maps(max(material.real.shape[1:])), *user_encoders)
         for encoder in (*(Encoder(space, none) for space in fixed), *encoders):
             steps.begin(f"searching in {encoder.space.name}")
-            searcher = Searcher(shards, threads, executor)
+            searcher = Searcher(shards, 1, executor)
             spaces.append(examine_space(encoder, material, searcher, settings))
         scores += [space.copies for space in spaces]
     copies = examine_copies(scores, whole.duplicates, material, settings)

@@ -34,6 +34,7 @@ __all__ = [
     "examine_copies",
     "score_channel",
     "search_framings",
+    "split_planted",
 ]
 
 Images = npt.NDArray[np.uint8]
@@ -124,8 +125,21 @@ def score_channel(channel: CopyChannel, material: Material) -> ChannelScores:
         channel.columns,
         channel.score(material.real[material.n_train :], own),
         channel.score(material.synthetic),
-        {kind: channel.score(planted.images) for kind, planted in material.planted.items()},
+        split_planted(channel.score(material.copies), material),
     )
+
+
+def split_planted(scores: CopyScores, material: Material) -> dict[str, CopyScores]:
+    """Scores of all planted copies, searched together, by class.
+
+    Args:
+        scores: Scores of ``material.copies``.
+        material: What was planted.
+
+    Returns:
+        One entry a class.
+    """
+    return {kind: scores.take(rows) for kind, rows in material.copies_of.items()}
 
 
 def search_framings(
@@ -176,7 +190,7 @@ def search_framings(
         channel.columns,
         posing,
         channel.score(material.synthetic, include=near.candidates()),
-        {kind: channel.score(planted.images) for kind, planted in material.planted.items()},
+        split_planted(channel.score(material.copies), material),
     )
     return FramingSearch(near, duplicates, scores)
 

@@ -45,6 +45,21 @@ class Material:
     nulls: tuple[NullPlan, ...]
     overlays: float
 
+    @property
+    def copies(self) -> Images:
+        """All planted copies, class after class: searched together, they cost less."""
+        parts = [planted.images for planted in self.planted.values()]
+        return np.concatenate([self.real[:0], *parts])
+
+    @property
+    def copies_of(self) -> dict[str, slice]:
+        """Where the copies of each class stand in :attr:`copies`."""
+        places, begin = {}, 0
+        for name, planted in self.planted.items():
+            places[name] = slice(begin, begin + len(planted.images))
+            begin += len(planted.images)
+        return places
+
 
 def prepare_material(
     synthetic: ImageSet,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from audits.channels import ChannelScores
+from audits.channels import ChannelScores, split_planted
 from audits.comparisons.contrast import Captures, capture
 from audits.comparisons.reach import Reach
 from audits.copies.channel import CopyScores
@@ -188,7 +188,8 @@ def examine_space(
     def score(queries: Versions, own: npt.NDArray[np.int64] | None = None) -> CopyScores:
         return channel.score_vectors(*queries, own)
 
-    planted = {name: versions(entry.images) for name, entry in material.planted.items()}
+    planted = versions(material.copies)
+    light = material.copies_of[POOL]
     nulls: list[Captures | None] = []
     for plan in material.nulls:
         posing = synthetic if plan.posing is None else (real[0][plan.posing], real[1][plan.posing])
@@ -226,14 +227,14 @@ def examine_space(
             channel.columns,
             score((real[0][n_train:], real[1][n_train:]), of_row[n_train:]),
             score(synthetic),
-            {name: score(queries) for name, queries in planted.items()},
+            split_planted(score(planted), material),
             ~encoder.seen[n_train:],
         ),
         captures=capture(
             synthetic, reference, (found, searcher.find(synthetic[1], reference, k)), of_row
         ),
         null_captures=tuple(nulls),
-        pool=searcher.captures(planted[POOL], reference, of_row, k),
+        pool=searcher.captures((planted[0][light], planted[1][light]), reference, of_row, k),
         reach=Reach(space.name, to_synthetic, others.squared[:, 0]),
         minima=minima,
         histograms={

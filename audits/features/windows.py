@@ -131,8 +131,12 @@ def turn(images: FloatArray, degrees: float) -> FloatArray:
         float32 (n, H, W).
     """
     n, height, width = images.shape
-    flat = np.ascontiguousarray(images, np.float32).reshape(n, height * width)
+    # One line a pixel: gathering whole lines is much faster than single pixels.
+    flat = np.ascontiguousarray(images.reshape(n, height * width).T, np.float32)
     out = np.zeros_like(flat)
+    corner = np.empty_like(flat)
     for place, weight in _corners(height, width, degrees):
-        out += flat[:, place] * weight
-    return out.reshape(images.shape)
+        np.take(flat, place, axis=0, out=corner, mode="clip")
+        corner *= weight[:, None]
+        out += corner
+    return np.ascontiguousarray(out.T).reshape(images.shape)
