@@ -21,6 +21,8 @@ from bussynth.cli import app
 from bussynth.cohort import Cohort, Row
 
 PHANTOMS = ["--patients", 440, "--image-size", 32, "--min-views", 1, "--max-views", 1]
+FAST = ["--encoders", 0, "--planted", 1, "--permutations", 99, "--bootstrap", 20]
+"""For audits whose verdict is FAIL or of no interest."""
 QUICK = ["--permutations", 299, "--bootstrap", 100, "--dose-repeats", 1, "--planted", 60]
 
 
@@ -123,7 +125,7 @@ def test_copies_fail_the_audit_and_close_the_gate(road: Path, tmp_path: Path) ->
         tmp_path / "s", copies, kind="synthetic", image_size=32, vocabulary=train.vocabulary
     )
     arguments = ["audit", tmp_path / "s", "--real", road / "cohort", "--out", tmp_path / "a"]
-    assert call(*arguments, *QUICK, code=4)["verdict"] == "FAIL"
+    assert call(*arguments, *FAST, code=4)["verdict"] == "FAIL"
     gate = ["export", tmp_path / "s", "--key", road / "site.key", "--out", tmp_path / "p"]
     call(*gate, "--audit", tmp_path / "a", code=4)
     call(*gate, "--audit", tmp_path / "a", "--accept-inconclusive", code=4)
@@ -189,7 +191,7 @@ def test_kill_just_before_the_end_leaves_nothing(
         "phantom": [out, "--patients", 20, "--image-size", 16],
         "ingest": ingest_of(scans, out),
         "generate": [road / "model", "--out", out, "-n", 4, "--steps", 2],
-        "audit": [road / "synthetic", "--real", road / "cohort", "--out", out, *QUICK],
+        "audit": [road / "synthetic", "--real", road / "cohort", "--out", out, *FAST],
         "export": [
             *(road / "synthetic", "--audit", road / "audit"),
             *("--key", road / "site.key", "--out", out),

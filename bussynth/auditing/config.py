@@ -59,6 +59,7 @@ class AuditConfig(Config):
     duplicate_ratio: float = _of("duplicate_ratio")
     disclosure_quantile: float = _of("disclosure_quantile")
     singled_out: int = _of("singled_out")
+    delta: float = _of("delta")
 
     def settings(self) -> AuditSettings:
         """Return the settings of the audit.
