@@ -28,6 +28,7 @@ from audits.settings import AuditSettings
 from audits.statistics.intervals import clopper_pearson_lower
 
 __all__ = [
+    "LIGHT",
     "ChannelScores",
     "CopyExamination",
     "FramingSearch",
@@ -39,7 +40,7 @@ __all__ = [
 
 Images = npt.NDArray[np.uint8]
 
-_LIGHT = ("exact", "mirrored", "noise 20 dB", "blur 1 % of the side", "gain 0.8 to 1.25",
+LIGHT = ("exact", "mirrored", "noise 20 dB", "blur 1 % of the side", "gain 0.8 to 1.25",
           "JPEG quality 75")  # fmt: skip
 """Planted classes that every channel and every space must find to count on these data.
 
@@ -247,7 +248,7 @@ def examine_copies(
             right &= given.patient >= 0
             flagged = confirmed(given, thresholds[channel.name].ratios, settings.copy_distance)
             found[channel.name] = (flagged & right).any(axis=1)
-            if kind.name in _LIGHT and len(right):
+            if kind.name in LIGHT and len(right):
                 traced[channel.name][kind.name] = clopper_pearson_lower(
                     int(right.any(axis=1).sum()), len(right), settings.confidence
                 )
@@ -260,7 +261,7 @@ def examine_copies(
                 int(entry.found[channel.name].sum()), entry.planted, settings.confidence
             )
             for entry in hits
-            if entry.kind.name in _LIGHT and entry.planted
+            if entry.kind.name in LIGHT and entry.planted
         }
         found_by.append(
             examine(

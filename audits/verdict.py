@@ -234,7 +234,8 @@ def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
         floor = min(recall.lower for recall in decisive)
         reasons.append(
             f"The copy search flagged {findings.copies.train_images} of {findings.n_synthetic} "
-            f"synthetic images at a demonstrated recall of at least {floor:.3f} for "
+            f"synthetic images. It finds at least {floor:.1%} of copies of each of these kinds "
+            f"({settings.confidence:.0%} confidence): "
             f"{', '.join(recall.name for recall in decisive)}."
         )
     if findings.upper_risk is not None:

@@ -78,7 +78,8 @@ def main() -> None:
     train, control = (ImageSet(*made[role]) for role in ("train", "control"))
     settings = AuditSettings()
     begun = time.perf_counter()
-    encoders = train_encoders(train, control, settings)
+    threads = len(os.sched_getaffinity(0))
+    encoders = train_encoders(train, control, settings, threads=threads)
     trained = time.perf_counter()
     stages: list[tuple[str, float]] = []
     result = audit_images(
@@ -89,7 +90,7 @@ def main() -> None:
         randomised_split=True,
         encoders=encoders,
         shards=options.workers,
-        threads=len(os.sched_getaffinity(0)),
+        threads=threads,
         progress=lambda stage, done, total: stages.append((stage, time.perf_counter())),
     )
     ended = time.perf_counter()

@@ -54,7 +54,7 @@ def test_a_sound_audit_without_evidence_states_its_floor() -> None:
     verdict = decide(SOUND, SETTINGS)
     assert verdict.state is State.NO_EVIDENCE
     assert verdict.state.value == "NO EVIDENCE ABOVE FLOOR"
-    assert "recall of at least 0.990" in verdict.reasons[0]
+    assert "at least 99.0% of copies" in verdict.reasons[0]
     assert "at most 3.0%" in verdict.reasons[1]
 
 

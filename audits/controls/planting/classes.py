@@ -1,4 +1,8 @@
-"""The planted classes, in report order."""
+"""The planted classes, in report order.
+
+Decisive are the mildest steps of all families of changes to one whole picture, save conversions
+between sector and rectangle: what a generator that copies may do to a picture in passing.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +48,7 @@ PLANTED_CLASSES: tuple[PlantedClass, ...] = (
     _class("noise", "10 dB", 2, values.noise(10)),
     _class("noise", "3 dB", 3, values.noise(3)),
     _class("noise", "0 dB", 4, values.noise(0)),
-    _class("speckle", "20 looks", 1, values.speckle(20)),
+    _class("speckle", "20 looks", 1, values.speckle(20), decisive=True),
     _class("speckle", "8 looks", 2, values.speckle(8)),
     _class("speckle", "4 looks", 3, values.speckle(4)),
     _class("speckle", "1 look", 4, values.speckle(1)),
@@ -53,31 +57,33 @@ PLANTED_CLASSES: tuple[PlantedClass, ...] = (
     _class("blur", "6 % of the side", 3, values.blur(0.06)),
     _class("gain", "0.8 to 1.25", 1, values.gain(0.8, 1.25), decisive=True),
     _class("gain", "0.5 to 2", 2, values.gain(0.5, 2.0)),
-    _class("gamma", "0.8 or 1.25", 1, values.gamma(0.8, 1.25)),
+    _class("gamma", "0.8 or 1.25", 1, values.gamma(0.8, 1.25), decisive=True),
     _class("gamma", "0.5 or 2", 2, values.gamma(0.5, 2.0)),
-    _class("depth gain", "down to 0.7", 1, values.depth_gain(0.7)),
+    _class("depth gain", "down to 0.7", 1, values.depth_gain(0.7), decisive=True),
     _class("depth gain", "down to 0.5", 2, values.depth_gain(0.5)),
     _class("depth gain", "sliders of 6 dB", 3, values.sliders(6.0)),
-    _class("dynamic range", "50 or 75 for 60 dB", 1, values.dynamic_range(50.0, 75.0)),
+    _class(
+        "dynamic range", "50 or 75 for 60 dB", 1, values.dynamic_range(50.0, 75.0), decisive=True
+    ),
     _class("dynamic range", "45 or 90 for 60 dB", 2, values.dynamic_range(45.0, 90.0)),
     _class("JPEG", "quality 75", 1, values.jpeg(75), decisive=True),
     _class("JPEG", "quality 30", 2, values.jpeg(30)),
     _class("JPEG", "quality 10", 3, values.jpeg(10)),
-    _class("shift", "4 %", 1, geometry.framing(shift=0.04)),
+    _class("shift", "4 %", 1, geometry.framing(shift=0.04), decisive=True),
     _class("shift", "8 %", 2, geometry.framing(shift=0.08)),
-    _class("zoom", "0.9 or 1.1", 1, geometry.framing(zooms=(0.9, 1.1))),
+    _class("zoom", "0.9 or 1.1", 1, geometry.framing(zooms=(0.9, 1.1)), decisive=True),
     _class("zoom", "0.8 or 1.25", 2, geometry.framing(zooms=(0.8, 1.25))),
-    _class("rotation", "5 degrees", 1, geometry.framing(degrees=5)),
+    _class("rotation", "5 degrees", 1, geometry.framing(degrees=5), decisive=True),
     _class("rotation", "10 degrees", 2, geometry.framing(degrees=10)),
     _class("rotation", "15 degrees", 3, geometry.framing(degrees=15)),
-    _class("crop", "to 0.95 of the side", 1, geometry.crop(0.95)),
+    _class("crop", "to 0.95 of the side", 1, geometry.crop(0.95), decisive=True),
     _class("crop", "to 0.85 of the side", 2, geometry.crop(0.85)),
     _class("crop", "to 0.7 of the side", 3, geometry.crop(0.7)),
     _class("sector", "of 20 degrees", 1, geometry.to_sector(20)),
     _class("sector", "of 40 degrees", 2, geometry.to_sector(40)),
     _class("rectangle", "from 20 degrees", 1, geometry.to_rectangle(20)),
     _class("rectangle", "from 40 degrees", 2, geometry.to_rectangle(40)),
-    _class("overlay", "of text", 1, content.overlay(lines=2)),
+    _class("overlay", "of text", 1, content.overlay(lines=2), decisive=True),
     _class("overlay", "of text and calipers", 2, content.overlay(lines=2, calipers=2)),
     _class(
         "overlay",

@@ -201,5 +201,9 @@ def test_names_are_unique_severities_rise_and_decisive_classes_exist() -> None:
         by_family.setdefault(kind.family, []).append(kind.severity)
     for severities in by_family.values():
         assert severities == sorted(set(severities))
-    families = {kind.family for kind in PLANTED_CLASSES if kind.decisive}
-    assert families == {"exact", "mirrored", "noise", "blur", "gain", "JPEG"}
+    decisive = [kind for kind in PLANTED_CLASSES if kind.decisive]
+    assert {kind.family for kind in decisive} == {
+        *("exact", "mirrored", "noise", "speckle", "blur", "gain", "gamma", "depth gain"),
+        *("dynamic range", "JPEG", "shift", "zoom", "rotation", "crop", "overlay"),
+    }
+    assert all(kind.severity == min(by_family[kind.family]) for kind in decisive)
