@@ -7,7 +7,7 @@ one space at a time however many there are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from audits.copies.channel import CopyScores
 from audits.copies.findings import admitted
 from audits.copies.nearest import NearestChannel
 from audits.encoders import Encoder
-from audits.features.base import FloatArray
+from audits.features.base import FeatureMap, FloatArray
+from audits.images import Patients
 from audits.material import POOL, Material
 from audits.search.exact import Neighbours, merge_nearest, mismatch_rate, nearest
 from audits.search.groups import group_minima
@@ -66,6 +67,33 @@ class Searcher:
             threads=self.threads,
             executor=self.executor,
             exclude=exclude,
+        )
+
+    def features(self, space: FeatureMap, *sets: npt.NDArray[np.uint8]) -> tuple[Versions, ...]:
+        """Features of sets of images, plain and mirrored; in threads, where those run tasks."""
+        jobs = [(images, mirrored) for images in sets for mirrored in (False, True)]
+
+        def work(job: tuple[npt.NDArray[np.uint8], bool]) -> FloatArray:
+            return space.features(job[0], mirrored=job[1])
+
+        if isinstance(self.executor, ThreadPoolExecutor):
+            parts = list(self.executor.map(work, jobs))
+        else:
+            parts = [work(job) for job in jobs]
+        return tuple(zip(parts[::2], parts[1::2], strict=True))
+
+    def minima(
+        self, queries: FloatArray, references: FloatArray, patients: Patients
+    ) -> npt.NDArray[np.float64]:
+        """Least squared distance of every query to every patient."""
+        return group_minima(
+            queries,
+            references,
+            patients.of_image,
+            len(patients.member),
+            shards=self.shards,
+            threads=self.threads,
+            executor=self.executor,
         )
 
     def captures(
@@ -164,14 +192,12 @@ def examine_space(
     Returns:
         The findings, the same for any searcher.
     """
-
-    def versions(images: npt.NDArray[np.uint8]) -> Versions:
-        return space.features(images), space.features(images, mirrored=True)
-
     space = encoder.space
     patients, n_train, k = material.patients, material.n_train, settings.neighbours
     of_row = patients.of_image
-    real, synthetic = versions(material.real), versions(material.synthetic)
+    real, synthetic, planted = searcher.features(
+        space, material.real, material.synthetic, material.copies
+    )
     reference = real[0]
 
     order = np.argsort(of_row, kind="stable").astype(np.int64)
@@ -188,7 +214,6 @@ def examine_space(
     def score(queries: Versions, own: npt.NDArray[np.int64] | None = None) -> CopyScores:
         return channel.score_vectors(*queries, own)
 
-    planted = versions(material.copies)
     light = material.copies_of[POOL]
     nulls: list[Captures | None] = []
     for plan in material.nulls:
@@ -215,9 +240,8 @@ def examine_space(
         ]
     )
     minima = np.minimum(
-        *(group_minima(version[chosen], reference, of_row, len(patients.member))
-          for version in synthetic)
-    )  # fmt: skip
+        *(searcher.minima(version[chosen], reference, patients) for version in synthetic)
+    )
     return SpaceFindings(
         name=space.name,
         family=space.family,

@@ -82,6 +82,13 @@ def main() -> None:
     encoders = train_encoders(train, control, settings, threads=threads)
     trained = time.perf_counter()
     stages: list[tuple[str, float]] = []
+
+    def note(stage: str, done: int, total: int) -> None:
+        now = time.perf_counter()
+        if stages and now - stages[-1][1] > 1:
+            print(f"  {now - stages[-1][1]:7.1f} s  {stages[-1][0]}", flush=True)
+        stages.append((stage, now))
+
     result = audit_images(
         synthetic,
         train,
@@ -91,13 +98,10 @@ def main() -> None:
         encoders=encoders,
         shards=options.workers,
         threads=threads,
-        progress=lambda stage, done, total: stages.append((stage, time.perf_counter())),
+        progress=note,
     )
     ended = time.perf_counter()
     gigabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    for (stage, start), (_, stop) in zip(stages, [*stages[1:], ("", ended)], strict=True):
-        if stop - start > 1:
-            print(f"  {stop - start:7.1f} s  {stage}")
     print(
         json.dumps(
             {
@@ -108,6 +112,7 @@ def main() -> None:
                 "peak_gigabytes": round(gigabytes, 2),
                 "share_of_memory_limit": round(gigabytes / _LIMIT_GIGABYTES, 3),
                 "verdict": result.verdict.state.value,
+                "reasons": result.verdict.reasons,
             }
         )
     )
