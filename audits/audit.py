@@ -35,6 +35,7 @@ from audits.result import AuditResult
 from audits.search.threads import one_thread_each
 from audits.settings import AuditSettings
 from audits.spaces import Searcher, SpaceFindings, examine_space, judge_space
+from audits.statistics.permutation import usable_patients
 from audits.summaries.copies import summarise_copies, summarise_identity
 from audits.verdict import Findings, decide
 
@@ -227,6 +228,7 @@ def _audit(
         *battery.outcomes,
     )
     worst = battery.disclosure.worst
+    usable = usable_patients(patients)
     checked = sum(space.checked for space in spaces)
     mismatch = sum(space.mismatch * space.checked for space in spaces) / max(1, checked)
     verdict = decide(
@@ -246,6 +248,13 @@ def _audit(
             upper_risk=worst.upper if worst else None,
             learned=tuple(r.admitted for r in judged if r.family == "learned"),
             learned_expected=settings.encoders > 0,
+            excluded_train=int((patients.member & ~usable).sum()),
+            excluded_control=int((~patients.member & ~usable).sum()),
+            untested_tails=[
+                share
+                for share in settings.tails
+                if share * len(synthetic) + 1e-9 < settings.min_tail
+            ],
         ),
         settings,
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from audits.statistics.intervals import Interval
 
-__all__ = ["Outcome", "plain", "rounded"]
+__all__ = ["Outcome", "percent", "plain", "rounded"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in words, such as ``"8.1 %"``."""
+    return f"{100 * share:.{digits}f} %"
 
 
 def rounded(value: Any, digits: int = 2) -> Any:

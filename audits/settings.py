@@ -7,7 +7,10 @@ from typing import Any
 
 from audits.errors import AuditInputError
 
-__all__ = ["AuditSettings"]
+__all__ = ["CLEAR_SHARE", "AuditSettings"]
+
+CLEAR_SHARE = 0.1
+"""Share of alpha spent on hits beyond doubt: they are far below it, or they prove nothing."""
 
 
 def _option(
@@ -22,20 +25,26 @@ def _option(
 _STRICT = (
     "alpha",
     "null_alpha",
-    "confidence",
     "copy_ratio",
     "copy_distance",
     "control_margin",
     "duplicate_ratio",
-    "min_recall",
     "min_control_patients",
     "encoders",
     "self_check",
+    "planted",
+    "neighbours",
+    "candidates",
+    "singled_out",
+    "dose_power",
 )
 """Settings below whose default an audit finds less, or excuses more."""
 
-_FIXED = ("disclosure_quantile", "min_tail")
-"""Settings of which no direction is the safe one: any other value is a choice to be questioned."""
+_FIXED = ("confidence", "disclosure_quantile", "min_recall", "min_tail")
+"""Settings of which no direction is the safe one: any other value is a choice to be questioned.
+
+A recall or a confidence above the default asks more of a search, and so may shut a sharp one out.
+"""
 
 _COVERED = ("tails", "scales")
 """Lists that must hold at least their default's entries."""
@@ -72,7 +81,7 @@ class AuditSettings:
     min_tail: int = _option(
         10,
         "Fewest synthetic images in a tail; below, the tail is not estimable.",
-        "Own choice: at even odds, ten of ten has probability 0.001.",
+        "Own choice: ten of ten has probability 0.001 at even odds, 0.03 at seven to three.",
         1,
     )
     scales: tuple[int, ...] = _option(
@@ -195,7 +204,7 @@ class AuditSettings:
     )
     min_control_patients: int = _option(
         200,
-        "Fewest control patients; below, no verdict but FAIL is given.",
+        "Fewest control patients; with fewer, an audit that does not fail is inconclusive.",
         "Own choice: no event among 200 patients bounds a rate by 1.5 % at 95 % confidence.",
         0,
     )
@@ -258,7 +267,7 @@ class AuditSettings:
         """
         least = 1.0 / (self.permutations + 1)
         levels = {
-            "alpha": self.alpha / max(1, tests),
+            "alpha": (1.0 - CLEAR_SHARE) * self.alpha / max(1, tests),
             "null_alpha": self.null_alpha / max(1, nulls),
         }
         return tuple(name for name, level in levels.items() if least > level)

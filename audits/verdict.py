@@ -13,8 +13,9 @@ from enum import StrEnum
 
 from audits.controls.nulls import NullComparison
 from audits.controls.recall import ClassRecall
-from audits.copies.findings import CLEAR_SHARE, CopyFindings
-from audits.settings import AuditSettings
+from audits.copies.findings import CopyFindings
+from audits.outcome import percent
+from audits.settings import CLEAR_SHARE, AuditSettings
 from audits.statistics.intervals import holm
 
 __all__ = ["Findings", "State", "Verdict", "decide"]
@@ -26,6 +27,10 @@ _INDISPENSABLE = ("contrast", "disclosure", "membership", "singling_out")
 Linkability needs patients with several images and inference needs labels: where there are none,
 the question does not arise.
 """
+
+_EXCLUDED = 0.05
+"""Share of the train patients that may lie in strata without a control patient: nothing shows
+what chance does to them, so no test includes them. Own choice."""
 
 
 class State(StrEnum):
@@ -56,6 +61,9 @@ class Findings:
         upper_risk: Largest upper bound on the excess disclosure over the spaces, or None.
         learned: For each encoder trained on these images, whether its positive controls passed.
         learned_expected: Whether the settings ask for such encoders.
+        excluded_train: Train patients in strata without a control patient.
+        excluded_control: Control patients in strata without a train patient.
+        untested_tails: Shares of the closest images that were too few to be tested.
     """
 
     n_synthetic: int
@@ -73,6 +81,9 @@ class Findings:
     upper_risk: float | None
     learned: Sequence[bool] = ()
     learned_expected: bool = False
+    excluded_train: int = 0
+    excluded_control: int = 0
+    untested_tails: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -113,7 +124,7 @@ def _failures(
     if _copied(findings, settings, adjusted):
         text = (
             f"{copies.train_images} synthetic images are near-copies of images of "
-            f"{copies.train_patients} train patients"
+            f"{copies.train_patients} training patients"
         )
         if copies.control_images:
             text += (
@@ -122,13 +133,15 @@ def _failures(
             )
         reasons.append(text + ".")
     questions = {
-        "contrast": "Synthetic images are closer to train patients than to control patients",
-        "disclosure": "More train patients than control patients have a close synthetic image",
+        "contrast": "Synthetic images are closer to training patients than to control patients",
+        "disclosure": "More training patients than control patients have a close synthetic image",
         "membership": "Train patients can be told from control patients by the synthetic images",
-        "singling_out": "Synthetic images isolate train patients more often than control patients",
-        "linkability": "Synthetic images link the images of a train patient more often than those "
+        "singling_out": "Synthetic images isolate training patients more often than control "
+        "patients",
+        "linkability": "Synthetic images link the images of a training patient more often than "
+        "those "
         "of a control patient",
-        "inference": "Synthetic images reveal labels of train patients better than those of "
+        "inference": "Synthetic images reveal labels of training patients better than those of "
         "control patients",
         "white_box": "Train patients can be told from control patients by the model itself",
     }
@@ -158,6 +171,7 @@ def _limits(
         "so these comparisons are silent whatever happened."
         for name in settings.unreachable(1 + len(findings.p_values), len(findings.nulls))
     ]
+    compared = findings.n_control_patients - findings.excluded_control
     if not findings.n_synthetic:
         reasons.append("There are no synthetic images.")
     if not findings.n_train_patients:
@@ -167,10 +181,16 @@ def _limits(
             "Patient keys are missing, so images of one patient cannot be kept together and the "
             "p-values and intervals may be too optimistic."
         )
-    elif findings.n_control_patients < settings.min_control_patients:
+    elif compared < settings.min_control_patients:
         reasons.append(
-            f"There are {findings.n_control_patients} control patients, fewer than "
+            f"There are {compared} control patients in strata with training patients, fewer than "
             f"{settings.min_control_patients}: too few to bound the risk of a patient."
+        )
+    if findings.excluded_train > _EXCLUDED * findings.n_train_patients:
+        reasons.append(
+            f"{findings.excluded_train} of {findings.n_train_patients} training patients are in "
+            "strata without a control patient, so nothing was said about them. Draw the lottery "
+            "within fewer, larger strata."
         )
     if not findings.randomised_split:
         reasons.append(
@@ -180,7 +200,7 @@ def _limits(
     if findings.duplicates_across:
         reasons.append(
             f"{findings.duplicates_across} control images are duplicates or near-duplicates of "
-            "train images, so the control does not show what chance gives."
+            "training images, so the control does not show what chance gives."
         )
     copies = findings.copies
     copied = _copied(findings, settings, adjusted)
@@ -222,7 +242,8 @@ def _limits(
             )
     if findings.mismatch_rate > 0:
         reasons.append(
-            f"Brute force contradicts {findings.mismatch_rate:.2%} of the neighbour searches."
+            f"Brute force contradicts {percent(findings.mismatch_rate, 2)} of the neighbour "
+            "searches."
         )
     return reasons
 
@@ -234,15 +255,26 @@ def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
         floor = min(recall.lower for recall in decisive)
         reasons.append(
             f"The copy search flagged {findings.copies.train_images} of {findings.n_synthetic} "
-            f"synthetic images. It finds at least {floor:.1%} of copies of each of these kinds "
-            f"({settings.confidence:.0%} confidence): "
+            f"synthetic images. It finds at least {percent(floor)} of copies of each of these "
+            "kinds "
+            f"({percent(settings.confidence, 0)} confidence): "
             f"{', '.join(recall.name for recall in decisive)}."
         )
     if findings.upper_risk is not None:
         reasons.append(
-            f"At the distance that {settings.disclosure_quantile:.1%} of control patients reach "
-            f"by chance, at most {findings.upper_risk:.1%} of the train patients are disclosed "
-            f"beyond chance (one-sided {settings.confidence:.0%} bound over all spaces)."
+            f"At the distance that {percent(settings.disclosure_quantile)} of control patients "
+            "reach "
+            f"by chance, at most {percent(findings.upper_risk)} of the "
+            f"{findings.n_train_patients - findings.excluded_train} training patients compared are "
+            f"disclosed beyond chance (one-sided {percent(settings.confidence, 0)} bound over "
+            "all spaces)."
+        )
+    if findings.untested_tails:
+        shares = ", ".join(f"{100 * share:.3g} %" for share in sorted(findings.untested_tails))
+        reasons.append(
+            f"Whether the closest synthetic images prefer training patients was not tested for the "
+            f"closest {shares}: fewer than {settings.min_tail} images. So few copies are left to "
+            "the copy search."
         )
     return reasons
 

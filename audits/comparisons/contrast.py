@@ -271,7 +271,7 @@ def contrast(
             elif chance_of_all_members(patients, involved) > alpha:
                 reason = (
                     f"{len(involved)} patients capture this tail, too few to reach "
-                    f"p = {alpha:g} even if all were train patients"
+                    f"p = {alpha:g} even if all were training patients"
                 )
             rows.append((space, tail, size, len(involved), reason))
             if not reason:

@@ -1,4 +1,4 @@
-"""Dose-response: how many planted copies raise the alarm."""
+"""Dose-response: how many planted copies keep an audit from ending clean."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from audits.comparisons.contrast import Captures, contrast
 from audits.images import Patients
-from audits.settings import AuditSettings
+from audits.settings import CLEAR_SHARE, AuditSettings
 from audits.statistics.streams import generator_for
 
 __all__ = ["Dose", "dose_response", "limits_of_detection"]
@@ -25,7 +25,8 @@ class Dose:
     Attributes:
         copies: Copies planted; 0 shows what fires without any.
         repeats: Random plantings.
-        by_copies: Share of plantings in which the copy search fired on a planted copy.
+        by_copies: Share of plantings in which the copy search flagged a planted copy: no clean
+            verdict is given then, and FAIL if it is beyond doubt or there are many.
         by_contrast: Share in which the contrast fired.
         by_either: Share in which either fired.
     """
@@ -88,7 +89,7 @@ def dose_response(
                 confidence=settings.confidence,
                 rng=rng,
             )
-            level = settings.alpha / max(1, tests)
+            level = (1.0 - CLEAR_SHARE) * settings.alpha / (tests + 1)
             fires = result.p_value is not None and result.p_value <= level
             hits[repeat] = bool(found[added].any()), fires
         doses.append(
@@ -104,7 +105,7 @@ def dose_response(
 
 
 def limits_of_detection(doses: tuple[Dose, ...], power: float) -> dict[str, int | None]:
-    """The fewest planted copies from which on the alarm is raised with the declared power.
+    """The fewest planted copies from which on they are noticed with the declared power.
 
     Args:
         doses: Result of :func:`dose_response`.

@@ -102,14 +102,15 @@ def plan_nulls(patients: Patients, seed: int) -> tuple[NullPlan, ...]:
         ),
         (
             "train posing as synthetic",
-            "Half of the train patients, posing as synthetic, against the other half and control.",
+            "Half of the training patients, posing as synthetic, against the other half and "
+            "control.",
             member_half,
             everyone & ~member_half,
             member,
         ),
         (
             "member-only split",
-            "The synthetic images against two random halves of the train patients.",
+            "The synthetic images against two random halves of the training patients.",
             None,
             member,
             member_half,

@@ -26,9 +26,9 @@ Bools = npt.NDArray[np.bool_]
 
 _REASONS = {
     "generator": "The generator was not given.",
-    "box": "No train image has a known lesion box.",
+    "box": "No training image has a known lesion box.",
     "partner": "There is no second patient.",
-    "": "There is no train image to copy.",
+    "": "There is no training image to copy.",
 }
 
 

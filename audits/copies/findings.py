@@ -23,10 +23,9 @@ import numpy.typing as npt
 from audits.copies.channel import CopyScores, confirmed
 from audits.copies.thresholds import Thresholds, calibrate
 from audits.images import Patients
-from audits.settings import AuditSettings
+from audits.settings import CLEAR_SHARE, AuditSettings
 
 __all__ = [
-    "CLEAR_SHARE",
     "ChannelCopies",
     "CopyFindings",
     "Thresholds",
@@ -40,9 +39,6 @@ __all__ = [
 
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.int64]
-
-CLEAR_SHARE = 0.1
-"""Share of alpha spent on hits beyond doubt: they are far below it, or they prove nothing."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +271,8 @@ def combine(channels: Sequence[ChannelCopies], patients: Patients, n_images: int
 
     An image and a patient count once, however many channels flag them; an image that copies a
     train patient in one channel is no false alarm in another. The p-value is Bonferroni's over the
-    channels, with the share of alpha that hits beyond doubt leave.
+    channels, with the share of alpha that hits beyond doubt leave. A hit on a control patient as
+    clear as those on train, in whatever channel, spoils them all.
 
     Args:
         channels: What each channel found.
@@ -287,15 +284,13 @@ def combine(channels: Sequence[ChannelCopies], patients: Patients, n_images: int
     """
     on_train, on_control = np.zeros(n_images, np.bool_), np.zeros(n_images, np.bool_)
     hit = np.zeros(len(patients.member), np.bool_)
-    p_value, clear = 1.0, False
+    p_value = 1.0
     for channel in channels:
         on_train |= channel.of_train.any(axis=1)
         on_control |= channel.of_control.any(axis=1)
         hit[channel.scores.patient[channel.of_train | channel.of_control]] = True
         p_value = min(p_value, channel.findings.excess_p)
-        found = channel.findings
-        spoilt = bool(found.control_patients) and found.control_beyond_doubt
-        clear |= found.beyond_doubt and bool(found.train_images) and not spoilt
+    found = [channel.findings for channel in channels]
     return CopyFindings(
         n_images,
         int(on_train.sum()),
@@ -303,6 +298,6 @@ def combine(channels: Sequence[ChannelCopies], patients: Patients, n_images: int
         int((on_control & ~on_train).sum()),
         int((hit & ~patients.member).sum()),
         min(1.0, max(1, len(channels)) * p_value / (1.0 - CLEAR_SHARE)),
-        clear,
-        False,
+        any(each.train_images and each.beyond_doubt for each in found),
+        any(each.control_patients and each.control_beyond_doubt for each in found),
     )

@@ -28,7 +28,8 @@ from audits.features.base import FeatureMap, FloatArray
 __all__ = ["NearestChannel", "build_nearest"]
 
 _SPARE = 4
-"""Patients proposed beyond those compared: rounding cannot lose one of the nearest."""
+"""Patients compared beyond those asked for: rounding cannot lose one of the nearest, and a picture
+filed under several keys still has an outsider beside it."""
 
 
 def _score_block(
@@ -55,14 +56,12 @@ def _score_block(
             difference -= real[positions[known, column]]
             away[version, known, column] = np.sqrt(np.square(difference).sum(axis=1))
     nearer = away.min(axis=0)
-    order = np.argsort(nearer, axis=1, kind="stable")[:, :candidates]
-    nearer = np.take_along_axis(nearer, order, 1)
+    # All proposed: where the nearest ones show one picture, those beyond tell how far others are.
     ratio, distance, chosen = rank_patients(nearer, same_picture(nearer))
     # An image without content is as far from every image as from any other.
     ratio = np.where(np.square(plain).sum(axis=1) > 0, ratio, 1.0)
     every = np.arange(m)
-    picked = order[every, chosen]
-    position = positions[every, picked]
+    position = positions[every, chosen]
     found = chosen >= 0
     return CopyScores(
         ratio[:, None],
@@ -70,7 +69,7 @@ def _score_block(
         np.where(found, rows[position], -1)[:, None],
         np.where(found, patients[position], -1)[:, None],
         None,
-        found & (away[1, every, picked] < away[0, every, picked]),
+        found & (away[1, every, chosen] < away[0, every, chosen]),
     )
 
 

@@ -11,7 +11,7 @@ from audits.comparisons.inference import Inference
 from audits.comparisons.linkability import Linkability
 from audits.comparisons.membership import Membership, MembershipResult
 from audits.comparisons.singling_out import SinglingOut
-from audits.outcome import Outcome, plain
+from audits.outcome import Outcome, percent, plain
 from audits.statistics.intervals import Interval
 
 __all__ = [
@@ -28,12 +28,12 @@ __all__ = [
 Counts = Mapping[str, int]
 
 QUESTIONS: Mapping[str, str] = {
-    "contrast": "Are synthetic images closer to train patients than to control patients?",
-    "disclosure": "Do more train patients than chance explains have a close synthetic image?",
+    "contrast": "Are synthetic images closer to training patients than to control patients?",
+    "disclosure": "Do more training patients than chance explains have a close synthetic image?",
     "membership": "Can an attacker tell who was in train from the synthetic images?",
-    "singling_out": "Does a synthetic image isolate one train patient among many?",
-    "linkability": "Do two images of one train patient lead to the same synthetic image?",
-    "inference": "Do synthetic images tell more about train patients than about others?",
+    "singling_out": "Does a synthetic image isolate one training patient among many?",
+    "linkability": "Do two images of one training patient lead to the same synthetic image?",
+    "inference": "Do synthetic images tell more about training patients than about others?",
     "white_box": "Does the model itself tell who was in train?",
     "dp_bound": "How large must the epsilon of the training be, at least?",
 }
@@ -89,7 +89,7 @@ def summarise_contrast(result: Contrast, n: Counts, alpha: float) -> Outcome:
         )
     overall = next((s for s in estimable if s.tail == 1.0), None)
     top = max(estimable, key=lambda share: share.estimate or 0.0)
-    which = "all" if top.tail == 1.0 else f"the closest {top.tail:.1%}"
+    which = "all" if top.tail == 1.0 else f"the closest {percent(top.tail)}"
     return _outcome(
         "contrast",
         n,
@@ -99,7 +99,7 @@ def summarise_contrast(result: Contrast, n: Counts, alpha: float) -> Outcome:
         p_value=result.p_value,
         sentence=(
             f"The largest closest share is {top.estimate:.3f} among {which} synthetic images "
-            f"({top.space}); one half means no preference for train patients. "
+            f"({top.space}); one half means no preference for training patients. "
             f"{_joint(result.p_value)}"
         ),
         details=details,
@@ -115,7 +115,7 @@ def summarise_disclosure(result: DisclosureResult, n: Counts, alpha: float) -> O
     interval = None
     if worst.lower is not None and worst.upper is not None:
         interval = Interval(worst.lower, worst.upper, round(2 * result.confidence - 1, 6))
-    bound = "" if worst.upper is None else f", at most {worst.upper:.1%}"
+    bound = "" if worst.upper is None else f", at most {percent(worst.upper)}"
     return _outcome(
         "disclosure",
         n,
@@ -124,10 +124,11 @@ def summarise_disclosure(result: DisclosureResult, n: Counts, alpha: float) -> O
         interval=interval,
         p_value=result.p_value,
         sentence=(
-            f"At the distance that {result.quantile:.1%} of control patients reach by chance, "
+            f"At the distance that {percent(result.quantile)} of control patients reach by chance, "
             f"{worst.disclosed_train} of {worst.n_train} train and {worst.disclosed_control} of "
             f"{worst.n_control} control patients have a close synthetic image: beyond chance "
-            f"{worst.risk:.1%} of the train patients{bound} (one-sided {result.confidence:.0%} "
+            f"{percent(worst.risk)} of the training patients{bound} (one-sided "
+            f"{percent(result.confidence, 0)} "
             f"bound; space with the largest bound: {worst.space}). {_joint(result.p_value)}"
         ),
         details=details,
@@ -144,15 +145,16 @@ def summarise_membership(
 ) -> Outcome:
     """State the strongest score over all patients and what it recognises at few false alarms."""
     details = plain(result)
-    everyone = _largest(tuple(row for row in result.rows if row.group == "all"))
+    over_all = tuple(row for row in result.rows if row.group == "all")
+    attacks, everyone = len(over_all), _largest(over_all)
     if result.p_value is None or everyone is None:
         return _not_estimable(name, n, result.reason, details)
     parts = []
     for entry in everyone.recognised:
         if entry.tpr is None:
-            parts.append(f"at {entry.fpr:.1%} false alarms not estimable ({entry.reason})")
+            parts.append(f"at {percent(entry.fpr)} false alarms not estimable ({entry.reason})")
         else:
-            parts.append(f"{entry.tpr:.1%} at {entry.fpr:.1%} false alarms")
+            parts.append(f"{percent(entry.tpr)} at {percent(entry.fpr)} false alarms")
     return _outcome(
         name,
         n,
@@ -161,9 +163,10 @@ def summarise_membership(
         interval=everyone.interval,
         p_value=result.p_value,
         sentence=(
-            f"The strongest attack ({everyone.score}) ranks a train patient above a control "
-            f"patient with probability {everyone.auc:.3f}; one half is chance. Train patients "
-            f"recognised: {'; '.join(parts)}. {_joint(result.p_value)}"
+            f"The strongest of {attacks} attacks ({everyone.score}) ranks a training patient above "
+            f"a control patient with probability {everyone.auc:.3f}; one half is chance, and the "
+            "interval does not allow for the choice of the strongest. Training patients it "
+            f"recognises: {'; '.join(parts)}. {_joint(result.p_value)}"
         ),
         details=details,
     )
@@ -183,9 +186,11 @@ def summarise_singling_out(result: SinglingOut, n: Counts, alpha: float) -> Outc
         estimate=row.risk,
         p_value=result.p_value,
         sentence=(
-            f"Where the difference is clearest ({row.space}), {row.train:.1%} of {row.n_images} "
-            f"synthetic images isolate one of {row.n_group} train patients and {row.control:.1%} "
-            f"one of {row.n_group} control patients; a guess isolates {row.baseline:.1%}. "
+            f"Where the difference is clearest ({row.space}), {percent(row.train)} of "
+            f"{row.n_images} "
+            f"synthetic images isolate one of {row.n_group} training patients and "
+            f"{percent(row.control)} "
+            f"one of {row.n_group} control patients; a guess isolates {percent(row.baseline)}. "
             f"{_joint(result.p_value)}"
         ),
         details=details,
@@ -207,8 +212,9 @@ def summarise_linkability(result: Linkability, n: Counts, alpha: float) -> Outco
         p_value=result.p_value,
         sentence=(
             f"Where the difference is clearest ({row.space}, {row.neighbours} neighbours), "
-            f"{row.train:.1%} of the pairs of images of one train patient share a synthetic "
-            f"neighbour and {row.control:.1%} of those of a control patient. "
+            f"{percent(row.train)} of the pairs of images of one training patient share a "
+            "synthetic "
+            f"neighbour and {percent(row.control)} of those of a control patient. "
             f"{_joint(result.p_value)}"
         ),
         details=details,
@@ -230,7 +236,8 @@ def summarise_inference(result: Inference, n: Counts, alpha: float) -> Outcome:
         p_value=result.p_value,
         sentence=(
             f"Where the difference is clearest ({row.attribute}, {row.space}), the nearest "
-            f"synthetic images tell it right for {row.train:.1%} of train and {row.control:.1%} "
+            f"synthetic images tell it right for {percent(row.train)} of training and "
+            f"{percent(row.control)} "
             f"of control patients. {_joint(result.p_value)}"
         ),
         details=details,
@@ -253,7 +260,8 @@ def summarise_epsilon(result: EpsilonBound, n: Counts) -> Outcome:
         sentence=(
             "Any claim of differential privacy for adding or removing one patient must state an "
             f"epsilon of at least {result.epsilon_add_remove:.2f} (at delta {result.delta:g}, "
-            f"{result.confidence:.0%} confidence, {result.bits} pairs of patients). It is a lower "
+            f"{percent(result.confidence, 0)} confidence, {result.bits} pairs of patients). It "
+            "is a lower "
             "bound: it can refute a claim and says nothing about safety."
         ),
         details=details,

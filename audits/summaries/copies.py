@@ -32,7 +32,7 @@ def summarise_identity(
         p_value=None,
         fired=bool(identical),
         sentence=(
-            f"{len(to_train)} of {total} synthetic images equal a train image and "
+            f"{len(to_train)} of {total} synthetic images equal a training image and "
             f"{len(to_control)} equal a control image."
         ),
         details={
@@ -65,11 +65,11 @@ def summarise_copies(
         p_value=None,
         fired=findings.above_control(settings.alpha),
         sentence=(
-            f"{k} of {total} synthetic images are near-copies of images of "
-            f"{findings.train_patients} train patients; {findings.control_images} meet the same "
-            f"criterion for control patients. {len(deciding)} of {len(channels)} copy searches "
+            f"{k} of {total} synthetic images were flagged as near-copies of images of "
+            f"{findings.train_patients} training patients, {findings.control_images} of images of "
+            f"control patients. {len(deciding)} of {len(channels)} copy searches "
             "passed their positive controls. An exhaustive search found "
-            f"{within_train} synthetic images within its radius of a train image "
+            f"{within_train} synthetic images within its radius of a training image "
             f"and {within_control} within it of a control image."
         ),
         details={

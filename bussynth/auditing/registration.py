@@ -146,7 +146,7 @@ def register(
     earlier = sum(e.kind == "audit" and e.control == entry.control for e in before.entries)
     notes = list(before.problems)
     if earlier:
-        notes.append(f"{earlier} audits of these control patients came before this registration")
+        notes.append(f"Audits of these control patients before this registration: {earlier}.")
     return Registered(
         file=file,
         sha256=sha256,

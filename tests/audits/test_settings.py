@@ -43,6 +43,15 @@ def test_thresholds_below_their_default_are_named() -> None:
     assert AuditSettings(alpha=0.1, copy_ratio=0.6, min_control_patients=300).loosened() == ()
     assert AuditSettings(copy_ratio=0.3, min_recall=0.5).loosened() == ("copy_ratio", "min_recall")
     assert AuditSettings(confidence=0.5).loosened() == ("confidence",)
+    # Asking more of every search may shut a sharp one out.
+    assert AuditSettings(confidence=0.999, min_recall=0.99).loosened() == (
+        "confidence",
+        "min_recall",
+    )
+    fewer = AuditSettings(planted=60, neighbours=2, candidates=2, singled_out=1, dose_power=0.1)
+    assert set(fewer.loosened()) == {
+        *("planted", "neighbours", "candidates", "singled_out", "dose_power"),
+    }
 
 
 def test_levels_out_of_reach_of_few_permutations_are_named() -> None:
@@ -50,3 +59,6 @@ def test_levels_out_of_reach_of_few_permutations_are_named() -> None:
     assert AuditSettings(permutations=299).unreachable(2, 3) == ()
     assert AuditSettings(permutations=298).unreachable(2, 3) == ("null_alpha",)
     assert AuditSettings(permutations=38).unreachable(2, 3) == ("alpha", "null_alpha")
+    # A tenth of alpha is spent on copies beyond doubt.
+    assert AuditSettings(permutations=40, null_alpha=0.5).unreachable(2, 3) == ("alpha",)
+    assert AuditSettings(permutations=44, null_alpha=0.5).unreachable(2, 3) == ()

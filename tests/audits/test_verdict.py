@@ -54,8 +54,8 @@ def test_a_sound_audit_without_evidence_states_its_floor() -> None:
     verdict = decide(SOUND, SETTINGS)
     assert verdict.state is State.NO_EVIDENCE
     assert verdict.state.value == "NO EVIDENCE ABOVE FLOOR"
-    assert "at least 99.0% of copies" in verdict.reasons[0]
-    assert "at most 3.0%" in verdict.reasons[1]
+    assert "at least 99.0 % of copies" in verdict.reasons[0]
+    assert "at most 3.0 %" in verdict.reasons[1]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_sound_audit_without_evidence_states_its_floor() -> None:
         ({"copies": _copies(1)}, "near-copies"),
         ({"copies": _copies(30, 1, 0.001)}, "more than the 1 control patients hit explain"),
         ({"copies": replace(_copies(30, 0, 0.001), beyond_doubt=False)}, "near-copies"),
-        ({"p_values": {"contrast": 0.01, "disclosure": 0.6}}, "closer to train patients"),
+        ({"p_values": {"contrast": 0.01, "disclosure": 0.6}}, "closer to training patients"),
         ({"p_values": {"contrast": None, "disclosure": 0.02}}, "have a close synthetic image"),
         ({"p_values": {"white_box": 0.001}}, "by the model itself"),
     ],
@@ -85,7 +85,10 @@ def test_too_few_permutations_end_in_no_clean_verdict() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"n_control_patients": 3}, "There are 3 control patients, fewer than 200"),
+        (
+            {"n_control_patients": 3},
+            "There are 3 control patients in strata with training patients",
+        ),
         ({"patients_known": False}, "Patient keys are missing"),
         ({"randomised_split": False}, "not assigned by a recorded random split"),
         ({"recalls": (_recall(289),)}, "'exact': 289 of 300 planted copies were found"),
@@ -96,7 +99,9 @@ def test_too_few_permutations_end_in_no_clean_verdict() -> None:
         ({"copies": _copies(2, 2, 0.5)}, "not specific"),
         ({"copies": replace(_copies(1, 0, 0.75), beyond_doubt=False)}, "but no more than chance"),
         ({"p_values": {"contrast": None, "disclosure": 0.5}}, "contrast test is not estimable"),
-        ({"mismatch_rate": 0.01}, "Brute force contradicts 1.00%"),
+        ({"excluded_train": 60}, "60 of 600 training patients are in strata without a control"),
+        ({"excluded_control": 500}, "control patients in strata with training patients, fewer"),
+        ({"mismatch_rate": 0.01}, "Brute force contradicts 1.00 %"),
         ({"n_synthetic": 0}, "There are no synthetic images."),
         ({"n_train_patients": 0}, "There are no train patients."),
         ({"learned_expected": True}, "too few real images to train an encoder"),
@@ -148,3 +153,15 @@ def test_a_question_that_does_not_arise_limits_nothing() -> None:
 def test_a_class_that_is_not_decisive_may_be_missed() -> None:
     change = {"recalls": (_recall(300), _recall(0, decisive=False))}
     assert decide(replace(SOUND, **change), SETTINGS).state is State.NO_EVIDENCE
+
+
+def test_tails_too_small_to_be_tested_are_stated() -> None:
+    verdict = decide(replace(SOUND, untested_tails=(0.01, 0.001)), SETTINGS)
+    assert verdict.state is State.NO_EVIDENCE
+    assert "not tested for the closest 0.1 %, 1 %" in verdict.statements[-1]
+
+
+def test_a_few_patients_without_a_control_patient_are_left_out_of_the_statement() -> None:
+    verdict = decide(replace(SOUND, excluded_train=20), SETTINGS)
+    assert verdict.state is State.NO_EVIDENCE
+    assert "of the 580 training patients compared" in verdict.statements[1]

@@ -54,8 +54,8 @@ def test_only_images_with_a_lesion_give_one() -> None:
             Donors(IMAGES, np.arange(6)),
             "gen",
         ),
-        ("exact", Donors(IMAGES[:0], np.arange(0)), "no train image"),
-        ("exact", Donors(np.zeros_like(IMAGES), np.arange(6)), "no train image"),
+        ("exact", Donors(IMAGES[:0], np.arange(0)), "no training image"),
+        ("exact", Donors(np.zeros_like(IMAGES), np.arange(6)), "no training image"),
     ],
 )
 def test_what_cannot_be_planted_says_why(name: str, donors: Donors, reason: str) -> None:

@@ -199,3 +199,27 @@ def test_nothing_copied_seldom_fails_in_any_of_several_channels(make_images) -> 
     # The test can fail: hits are common, and simpler rules fire more often.
     assert hits > 0.5 * simulations
     assert declared > binom.ppf(0.999, simulations, SETTINGS.alpha)
+
+
+def test_a_clear_hit_on_a_control_patient_spoils_every_channel() -> None:
+    copied = _channel(_scores([[0.1], [0.9]], [0, 1]))
+    spoilt = _channel(_scores([[0.9], [0.1]], [0, 12]))
+    assert combine([copied], PATIENTS, 2).certain
+    assert not combine([copied, spoilt], PATIENTS, 2).certain
+
+
+@pytest.mark.parametrize("rare", [3.0, 5.0])
+def test_where_a_few_places_have_a_small_dimension_hits_beyond_doubt_stay_rare(rare: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def ratios(n: int) -> np.ndarray:
+        power = np.where(rng.random((n, 1)) < 0.05, rare, 10.0)
+        return rng.random((n, 1)) ** (1 / power)
+
+    simulations, wrong = 200, 0
+    for _ in range(simulations):
+        thresholds = _calibrated(_scores(ratios(500).tolist(), [0] * 500))
+        sound = _scores(ratios(2000).tolist(), [3] * 2000)
+        found = examine("c", ("x",), sound, PATIENTS, thresholds, SETTINGS, channels=8)
+        wrong += found.findings.beyond_doubt
+    assert wrong <= binom.ppf(0.999, simulations, 0.01)

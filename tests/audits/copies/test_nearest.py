@@ -104,3 +104,12 @@ def test_shards_and_processes_do_not_change_a_byte(make_images) -> None:
         )
     assert one.ratio.tobytes() == many.ratio.tobytes()
     assert one.row.tobytes() == many.row.tobytes()
+
+
+@pytest.mark.parametrize("keys", [1, 3, 6])
+def test_a_picture_filed_under_several_keys_is_still_a_copy(make_images, keys: int) -> None:
+    real, _ = make_images(30, seed=5, size=24)
+    many = np.concatenate([real, np.repeat(real[:1], keys - 1, axis=0)])
+    channel = build_nearest(Pixels(), many, np.arange(len(many)))
+    noisy = np.clip(real[:1].astype(int) + 2, 0, 255).astype(np.uint8)
+    assert channel.score(noisy).ratio[0, 0] < 0.1
