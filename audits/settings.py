@@ -67,7 +67,7 @@ class AuditSettings:
     )
     null_alpha: float = _option(
         0.01,
-        "Family-wise error of the null comparisons; one that fires voids the audit.",
+        "Family-wise error of the null comparisons; one that fires refuses a clean verdict.",
         "Own choice: at most one sound audit in a hundred is lost.",
         1e-6,
         0.5,

@@ -156,8 +156,7 @@ def run_demo(
         synthetic,
         real=phantoms,
         out=out / "audit",
-        # 60 of 60 found is just enough to demonstrate the recall that is required.
-        config=AuditConfig(seed=config.seed, planted=60, dose=(1, 10), dose_repeats=5),
+        config=AuditConfig(seed=config.seed),
         options=options,
         progress=progress,
     )
