@@ -186,17 +186,18 @@ def simulate(simulation: Simulation) -> Record:
     settings = _settings(simulation, int(rng.integers(2**31)))
     result = audit_images(synthetic, train, control, settings=settings, randomised_split=True)
     n_train = len(set(train.patients or ()))
+    copies = next(test.details for test in result.tests if test.name == "copies")
     return {
         "key": simulation.key,
         "copies": simulation.copies,
         "alpha": settings.alpha,
-        "null_alpha": settings.null_alpha,
         "confidence": settings.confidence,
         "n_train": n_train,
         "n_patients": n_train + len(set(control.patients or ())),
         "n_synthetic": len(synthetic),
         "verdict": result.verdict.state.value,
-        "voided": any(null.fired for null in result.nulls),
+        "flagged": sum(copies[side] for side in ("train_images", "control_images")),
+        "nulls": {null.name: null.p_value for null in result.nulls},
         "tests": {
             test.name: {
                 "p": test.p_value,

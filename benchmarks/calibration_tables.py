@@ -122,18 +122,27 @@ def table(records: Sequence[Record]) -> str:
         lines += _rejections(records_of_level, alpha)
     lines += [
         "",
-        "| copies | simulations | verdicts | null comparison fired |",
+        "| copies | simulations | verdicts | some image flagged |",
         "|---|---|---|---|",
     ]
     for level in levels:
         states = Counter(record["verdict"] for record in level)
         counted = ", ".join(f"{state} {states[state]}" for state in sorted(states))
-        voided = sum(record["voided"] for record in level)
-        kept = _against(voided, len(level), first["null_alpha"])
-        lines.append(
-            f"| {level[0]['copies']} | {len(level)} | {counted} | {_share(voided, len(level))}, "
-            f"nominal {first['null_alpha']:g}: {kept} |"
-        )
+        flagged = _share(sum(record["flagged"] > 0 for record in level), len(level))
+        lines.append(f"| {level[0]['copies']} | {len(level)} | {counted} | {flagged} |")
+    lines += [
+        "",
+        f"| copies | null comparison | estimable | p ≤ {alpha:g} | level kept |",
+        "|---|---|---|---|---|",
+    ]
+    for level in levels:
+        for name in first["nulls"]:
+            found = [p for record in level if (p := record["nulls"][name]) is not None]
+            raw = sum(p <= alpha for p in found)
+            lines.append(
+                f"| {level[0]['copies']} | {name} | {len(found)} | {_share(raw, len(found))} | "
+                f"{_against(raw, len(found), alpha)} |"
+            )
     lines += [
         "",
         f"Nominal coverage: each side of disclosure at least {confidence:g}; both sides of "
