@@ -56,9 +56,9 @@ def plain(value: Any) -> Any:
     return value
 
 
-def percent(share: float, digits: int = 1) -> str:
+def percent(share: float | None, digits: int = 1) -> str:
     """A share in words, such as ``"8.1 %"``."""
-    return f"{100 * share:.{digits}f} %"
+    return "unknown" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def rounded(value: Any, digits: int = 2) -> Any:

@@ -262,12 +262,11 @@ def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
         )
     if findings.upper_risk is not None:
         reasons.append(
-            f"At the distance that {percent(settings.disclosure_quantile)} of control patients "
-            "reach "
-            f"by chance, at most {percent(findings.upper_risk)} of the "
-            f"{findings.n_train_patients - findings.excluded_train} training patients compared are "
-            f"disclosed beyond chance (one-sided {percent(settings.confidence, 0)} bound over "
-            "all spaces)."
+            f"At most {percent(findings.upper_risk)} of the "
+            f"{findings.n_train_patients - findings.excluded_train} training patients compared "
+            f"have a synthetic image closer than chance explains, if the nearest "
+            f"{percent(settings.disclosure_quantile, 0)} of the control patients set what chance does (one-sided "
+            f"{percent(settings.confidence, 0)} bound over all spaces)."
         )
     if findings.untested_tails:
         shares = ", ".join(f"{100 * share:.3g} %" for share in sorted(findings.untested_tails))

@@ -86,7 +86,8 @@ def _blur_matrix(sigma: float) -> FloatArray:
 
 def _smooth(values: FloatArray, sigma: float) -> FloatArray:
     blur = _blur_matrix(sigma)
-    return np.matmul(np.matmul(blur, values), blur.T)
+    result: FloatArray = np.matmul(np.matmul(blur, values), blur.T)
+    return result
 
 
 def _histograms(reduced: FloatArray, sigma: float, grid: int) -> FloatArray:

@@ -1,9 +1,10 @@
 """The report of an audit as data: built, written to a folder whole or not at all.
 
-Everything stays on the site but ``report.html``, which holds summary numbers only. ``report.json``
-also holds histograms, thresholds and digests of real images; what of it may leave is its part
-``aggregate``. ``report.internal.html`` shows patients, and ``private.json`` holds row numbers of
-pairs: only their owner can read them.
+Everything stays on the site but ``report.html``, which holds summary numbers only, the digest of
+``report.json`` and, after a pass, some synthetic images. ``report.json`` also holds histograms,
+thresholds and digests of real images; what of it may leave is what ``bussynth export`` packs.
+``report.internal.html`` shows patients, and ``private.json`` holds row numbers of pairs. What stays
+is readable by its owner alone.
 """
 
 from __future__ import annotations
@@ -114,16 +115,15 @@ class AuditReport:
         written = replace(self, report={**self.report, "environment": environment})
         html, internal = written.to_html(), written.to_internal_html()
         with atomic.new_directory(out, force=force, markers=MARKERS) as staging:
-            atomic.write_json(staging / "report.json", written.report)
+            _write_private(staging / "report.json", _json(written.report))
             digest = hashlib.sha256((staging / "report.json").read_bytes()).hexdigest()
             atomic.write_text(staging / "report.sha256", f"{digest}  report.json\n")
             atomic.write_text(staging / "report.html", html)
-            atomic.write_text(staging / "metrics.csv", metrics_csv(written.report))
+            _write_private(staging / "metrics.csv", metrics_csv(written.report))
             if written.grid_png is not None:
                 atomic.write_bytes(staging / "samples.png", written.grid_png)
             _write_private(staging / "report.internal.html", internal)
-            text = atomic.canonical_json(dict(written.private), indent=2) + "\n"
-            _write_private(staging / "private.json", text)
+            _write_private(staging / "private.json", _json(written.private))
         return written
 
 
@@ -233,7 +233,11 @@ def _earlier_runs(out: Path, report: Mapping[str, Any]) -> int:
         return 0
 
 
+def _json(value: Mapping[str, Any]) -> str:
+    return atomic.canonical_json(dict(value), indent=2) + "\n"
+
+
 def _write_private(path: Path, text: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
         stream.write(text)

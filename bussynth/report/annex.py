@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Annex", "Pair", "Picture", "Pictures", "build_annex", "pick_pictures"]
 
+_ROLES = {"train": "training"}
 _MAX_PAIRS = 40
 _MAX_DUPLICATES = 20
 _SIDES = (256, 192, 160, 128, 96, 64)
@@ -135,7 +136,10 @@ def build_annex(
     for title, text, sketches, limit in _kinds(private):
         pairs = tuple(
             Pair(
-                tuple(Picture(f"{role} row {row}", encoded[role, row]) for role, row in s.sides),
+                tuple(
+                    Picture(f"{_ROLES.get(role, role)} row {row}", encoded[role, row])
+                    for role, row in s.sides
+                ),
                 s.lines,
             )
             for s in sketches[:limit]

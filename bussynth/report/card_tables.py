@@ -6,12 +6,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from bussynth.report.formats import band, count, number, p_value, percent, share
+from bussynth.report.formats import band, count, label_name, number, p_value, percent, share
 from bussynth.report.questions import GROUPS
 
-__all__ = ["Table", "clearest", "score_name", "strength", "tables_of", "tail_name"]
+__all__ = [
+    "Table",
+    "agreed",
+    "clearest",
+    "score_name",
+    "share_band",
+    "strength",
+    "tables_of",
+    "tail_name",
+]
 
 Row: TypeAlias = Mapping[str, Any]
+
+_EXCESS = (
+    "Excess = (training − control) / (1 − control): of what control leaves, the part by which "
+    "training goes beyond it. It is larger than the difference of the two."
+)
+_EXCESS_IN_GROUP = (
+    f"{_EXCESS} Here it is divided further by the share of the training patients that are in a "
+    "group, because an image that points at a patient of another group cannot succeed."
+)
 
 
 @dataclass(frozen=True)
@@ -22,16 +40,19 @@ class Table:
         title: What is in it.
         columns: Headings; those that end in ``#`` hold numbers and are set to the right.
         rows: Cells as text.
+        note: What a column means, below the table; may be empty.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    note: str = ""
 
 
 def tail_name(tail: float) -> str:
     """Name a tail: all images, or the closest so many per cent."""
-    return "all images" if tail == 1 else f"closest {percent(tail)}"
+    # A narrow table must not tear the two apart.
+    return "all images" if tail == 1 else f"closest\N{NO-BREAK SPACE}{percent(tail)}"
 
 
 def score_name(score: str) -> str:
@@ -40,6 +61,18 @@ def score_name(score: str) -> str:
         if score.startswith(start):
             return f"{text}, {score.removeprefix(start)}"
     return score
+
+
+def agreed(interval: Row | None) -> bool:
+    """Whether all images agree: resampling them then gives one value and no interval."""
+    return interval is not None and bool(interval["low"] == interval["high"])
+
+
+def share_band(interval: Row | None, *, with_confidence: bool = True) -> str:
+    """Write the interval on a closest share."""
+    if agreed(interval):
+        return "none: all images agree"
+    return band(interval, with_confidence=with_confidence)
 
 
 def clearest(rows: Sequence[Mapping[str, Any]], by: str = "space") -> list[Mapping[str, Any]]:
@@ -107,7 +140,9 @@ def _contrast(details: Row) -> tuple[Table, ...]:
                 details.get("shares"),
                 lambda r: (
                     tail_name(r["tail"]), r["space"], count(r["n_images"]), count(r["n_patients"]),
-                    _estimate(r, "estimate"), _band(r), _chance(r),
+                    _estimate(r, "estimate"),
+                    share_band(r["interval"], with_confidence=False) if r["interval"] else "–",
+                    _chance(r),
                 ),
             ),
         ),
@@ -132,6 +167,7 @@ def _disclosure(details: Row) -> tuple[Table, ...]:
                     _chance(r),
                 ),
             ),
+            _EXCESS,
         ),
         Table(
             "The curve: other meanings of “close”",
@@ -143,6 +179,7 @@ def _disclosure(details: Row) -> tuple[Table, ...]:
                     _or_dash(r, "upper"),
                 ),
             ),
+            _EXCESS,
         ),
     )  # fmt: skip
 
@@ -181,7 +218,9 @@ def _membership(details: Row) -> tuple[Table, ...]:
     )  # fmt: skip
 
 
-def _rates(first: tuple[str, ...], cells: Callable[[Row], tuple[str, ...]]) -> Any:
+def _rates(
+    first: tuple[str, ...], cells: Callable[[Row], tuple[str, ...]], note: str = _EXCESS
+) -> Any:
     def tables(details: Row) -> tuple[Table, ...]:
         columns = (*first, "Training", "Control", "Baseline", "Excess", "p, alone")
         return (
@@ -195,6 +234,7 @@ def _rates(first: tuple[str, ...], cells: Callable[[Row], tuple[str, ...]]) -> A
                         _or_dash(r, "baseline"), _or_dash(r, "risk"), _chance(r),
                     ),
                 ),
+                note,
             ),
         )  # fmt: skip
 
@@ -230,13 +270,15 @@ _TABLES: Mapping[str, Callable[[Row], tuple[Table, ...]]] = {
     "singling_out": _rates(
         ("Space", "Patients the description should fit#", "Group#"),
         lambda r: (r["space"], f"{number(r['expected'])}", count(r["n_group"])),
+        _EXCESS_IN_GROUP,
     ),
     "linkability": _rates(
         ("Space", "Images retrieved#", "Pairs#"),
         lambda r: (r["space"], count(r["neighbours"]), count(r["n_pairs"])),
     ),
     "inference": _rates(
-        ("Label", "Space", "Votes"), lambda r: (r["attribute"], r["space"], _votes(r))
+        ("Label", "Space", "Votes"),
+        lambda r: (label_name(r["attribute"]), r["space"], _votes(r)),
     ),
     "dp_bound": _dp_bound,
 }

@@ -94,6 +94,8 @@ def strips(
         The ``<svg>`` element.
     """
     with drawing(7.4, 1.15 + 0.26 * len(labels)) as (figure, render):
+        # Else "100 %" of one axis and "0 %" of the next touch.
+        figure.get_layout_engine().set(wspace=0.1)
         for position, panel in enumerate(panels):
             axes = figure.add_subplot(1, len(panels), position + 1)
             for row, marks in enumerate(panel.marks):

@@ -7,8 +7,9 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bussynth.report.card_tables import clearest, score_name, tail_name
+from bussynth.report.card_tables import agreed, clearest, score_name, tail_name
 from bussynth.report.charts import Mark, Rates, Strip, dumbbells, ribbon, strips
+from bussynth.report.formats import label_name
 from bussynth.report.plots import Band, curves, forest, panels
 from bussynth.report.questions import GROUPS
 
@@ -57,7 +58,11 @@ def _contrast(test: Row | None) -> Markup | None:
             Mark(
                 tails.index(entry["tail"]),
                 entry["estimate"],
-                *(_ends(entry["interval"]) if entry["tail"] == tails[0] else (None, None)),
+                *_ends(
+                    entry["interval"]
+                    if entry["tail"] == tails[0] and not agreed(entry["interval"])
+                    else None
+                ),
             )
             for entry in known
             if entry["space"] == space and entry["tail"] in tails
@@ -159,7 +164,10 @@ def _criteria(tests: Mapping[str, Row]) -> Markup | None:
         test = tests.get(name)
         rows = [] if test is None else clearest(test["details"].get("rows") or (), by)
         if rows:
-            rates = [Rates(row[by], row["train"], row["control"], row["baseline"]) for row in rows]
+            rates = [
+                Rates(label_name(row[by]), row["train"], row["control"], row["baseline"])
+                for row in rows
+            ]
             groups.append((title, rates))
     if not groups:
         return None
@@ -288,7 +296,7 @@ def _dose(report: Row) -> Markup | None:
         [entry["copies"] for entry in doses],
         [
             ("copy search", [entry["by_copies"] for entry in doses]),
-            ("train against control", [entry["by_contrast"] for entry in doses]),
+            ("training against control", [entry["by_contrast"] for entry in doses]),
         ],
         name="dose",
         label="How often the audit raised an alarm against the number of copies hidden among the "

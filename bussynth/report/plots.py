@@ -136,13 +136,14 @@ def curves(
             )  # fmt: skip
         if level is not None:
             axes.axhline(level, color=GREY, linewidth=1.0, linestyle=(0, (1, 2)))
+            # Beside the axes, where no curve can cross it.
             axes.annotate(
                 level_label,
                 (1.0, level),
                 xycoords=("axes fraction", "data"),
-                xytext=(0, 3),
+                xytext=(6, 0),
                 textcoords="offset points",
-                ha="right",
+                va="center",
                 fontsize=8,
                 color=GREY,
             )
@@ -155,7 +156,7 @@ def curves(
         axes.grid(color=GRID, linewidth=0.7)
         axes.set_axisbelow(True)
         # Beside the axes, so that it never covers a point.
-        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(1.01, 0.0))
         return render(name, label)
 
 

@@ -56,6 +56,8 @@ TESTS: Mapping[str, TestText] = {
             "does not mean that a person would recognise the patient.",
             "Hits on control patients are false alarms, since they cannot have been copied. They "
             "tell how far the hits on training patients can be trusted.",
+            "The exhaustive search looks within a radius: 0.9 times the least distance of a "
+            "control image to any other patient’s image (setting control_margin), and at most 0.5.",
             "Finding nothing means only as much as the planted copies below show: a search that "
             "misses planted copies proves nothing by staying silent.",
         ),
@@ -75,7 +77,7 @@ TESTS: Mapping[str, TestText] = {
         ),
     ),
     "disclosure": TestText(
-        short="Patients disclosed",
+        short="Patients with a close image",
         question="How many training patients does the synthetic set come close to?",
         method="For each patient it is asked whether any synthetic image comes unusually close. "
         "This happens by chance to control patients too; only the excess among training patients "
@@ -87,8 +89,9 @@ TESTS: Mapping[str, TestText] = {
             "small estimate means: too few patients to tell.",
             "A negative excess means that control patients came closer than training patients. "
             "That is chance, or a sign that the two groups differ.",
-            "The curve shows that the answer does not hang on one choice of “unusually close”. "
-            "Its bounds hold for each point by itself.",
+            "The curve shows how the answer changes with other choices of “unusually close”. Its "
+            "bounds hold for one point of one space; the headline allows for all spaces at once "
+            "and is therefore larger.",
             _P_VALUE,
         ),
     ),
@@ -186,7 +189,7 @@ FAMILIES: Mapping[str, str] = {
     "hash": "a short fingerprint of the coarse brightness pattern",
     "gradients": "edges and their directions",
     "random": "textures, by a fixed random filter bank",
-    "learned": "features learned on these real images, training and control alike",
+    "learned": "features learned on half of the real patients, training and control alike",
     "user": "an encoder supplied by the user",
 }
 """What is compared in each family of feature spaces."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from bussynth.errors import BussynthError, DataError
 from bussynth.report import formats
 from bussynth.report.advice import advice
 from bussynth.report.annex import Annex
-from bussynth.report.cards import build_cards
+from bussynth.report.cards import build_cards, weak_note
 from bussynth.report.figures import draw_figures
 from bussynth.report.questions import FAMILIES
 from bussynth.report.shareable import shareable
@@ -129,12 +129,14 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    filters: dict[str, Callable[..., str]] = {
         "share": formats.share,
         "p": formats.p_value,
         "number": formats.number,
         "count": formats.count,
+        "label": formats.label_name,
     }
+    environment.filters |= filters
     style = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     # Nothing but the shape of the report can go wrong in here.
     try:
@@ -148,9 +150,11 @@ def _render(
             verdict=VERDICTS[kept["verdict"]],
             headline=_headline(kept),
             cards=cards,
+            weak=weak_note(cards, kept),
             last_criterion=_last_criterion(kept),
             planted=any(entry["planted"] for entry in kept["controls"]["planted"]),
             best_search=_best_search,
+            needed=lambda limit: _needed(limit, kept["controls"]["dose_response"]),
             looked_at=_looked_at(kept),
             evidence=evidence(cards),
             advice=advice(kept),
@@ -200,9 +204,20 @@ def _headline(report: Mapping[str, Any]) -> dict[str, Any]:
         return {"bound": None, "reason": f"{reason}."}
     return {
         "bound": max(0.0, worst["upper"]),
+        "patients": round(max(0.0, worst["upper"]) * worst["n_train"]),
+        "of": worst["n_train"],
         "estimate": max(0.0, worst["risk"]),
         "confidence": details["confidence"],
+        "no_copy": _no_copy(report),
     }
+
+
+def _no_copy(report: Mapping[str, Any]) -> bool:
+    """Whether searches that count looked for copies and flagged nothing at all."""
+    details = {test["name"]: test["details"] for test in report["tests"]}
+    same, near = details.get("identity") or {}, details.get("copies") or {}
+    found = (same.get("images"), near.get("train_images"), near.get("control_images"))
+    return found == (0, 0, 0) and bool(near.get("deciding"))
 
 
 def _last_criterion(report: Mapping[str, Any]) -> str | None:
@@ -221,6 +236,12 @@ def _best_search(entry: Mapping[str, Any]) -> str:
     return f"{found[best]}: {best}" if found[best] else "none"
 
 
+def _needed(limit: int | None, doses: Sequence[Mapping[str, Any]]) -> str:
+    """The fewest copies that sufficed, or that the most that were tried did not."""
+    tried = max((dose["copies"] for dose in doses), default=0)
+    return f"more than the {formats.count(tried)} tried" if limit is None else formats.count(limit)
+
+
 def _looked_at(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Spaces and searches in one table: a space is searched for copies too."""
     rows: dict[str, dict[str, Any]] = {}
@@ -228,7 +249,7 @@ def _looked_at(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         dimension = (space["description"] or {}).get("dimension")
         what = FAMILIES.get(space["family"], space["family"])
         if dimension:
-            what += f" ({dimension} numbers an image)"
+            what += f" ({formats.count(dimension)} numbers an image)"
         rows[space["name"]] = {
             "name": space["name"],
             "what": what,
@@ -237,11 +258,14 @@ def _looked_at(report: Mapping[str, Any]) -> list[dict[str, Any]]:
             "train": "–",
             "control": "–",
             "alarms": "–",
+            "few": "",
         }
+    learned = {space["name"] for space in report["spaces"] if space["family"] == "learned"}
     for channel in report["channels"]:
         what = "copies: " + ", ".join(str(column) for column in channel["columns"])
         row = rows.setdefault(
-            channel["name"], {"name": channel["name"], "what": what, "tags": [], "reasons": []}
+            channel["name"],
+            {"name": channel["name"], "what": what, "tags": [], "reasons": [], "few": ""},
         )
         found, thresholds = channel["findings"], channel["thresholds"]
         row["tags"].append(_admission(channel["admitted"], "copy search"))
@@ -249,10 +273,18 @@ def _looked_at(report: Mapping[str, Any]) -> list[dict[str, Any]]:
         row |= {
             "train": formats.count(found["train_images"]),
             "control": formats.count(found["control_images"]),
-            "alarms": f"{thresholds['control_fired']} of {thresholds['control_images']}"
+            "alarms": _alarms(thresholds)
+            + (" control images it did not learn from" if channel["name"] in learned else "")
             + ("; line made stricter" if thresholds["tightened"] else ""),
+            "few": _alarms(thresholds) if channel["name"] in learned else "",
         }
     return list(rows.values())
+
+
+def _alarms(thresholds: Mapping[str, Any]) -> str:
+    return f"{formats.count(thresholds['control_fired'])} of " + formats.count(
+        thresholds["control_images"]
+    )
 
 
 def _admission(admitted: bool, what: str) -> tuple[str, str]:

@@ -63,9 +63,11 @@ VERDICTS: Mapping[str, VerdictText] = {
         headline="No evidence of leakage above the demonstrated detection floor.",
         meaning=(
             "The audit searched for copies of training patients and compared training patients "
-            "with patients the generator never saw. It found no difference that chance does not "
-            "explain. It also showed that it can find what it looks for: copies planted on purpose "
-            "were found at the rates given below. That rate is the floor."
+            "with patients the generator never saw. It found no difference that remains after "
+            "allowing for the number of tests. It also showed that it can find what it looks for: "
+            "planted copies altered lightly were found almost always. The more they are altered, "
+            "the fewer are found; where detection ends is the floor. Kinds that were mostly missed "
+            "are listed under “What this audit cannot show”."
         ),
         not_meaning=(
             "It does not prove that no patient can ever be recognised. Leakage weaker than the "
@@ -101,6 +103,7 @@ _MODEL_RELEASED = (
 )
 
 _MOSTLY_MISSED = 0.5
+_TURNED = "upside down"
 
 
 def limits(report: Mapping[str, Any]) -> list[str]:
@@ -111,7 +114,7 @@ def limits(report: Mapping[str, Any]) -> list[str]:
     """
     planted = report["controls"]["planted"]
     missed = [
-        f"{entry['name']} ({100 * entry['recall']:.0f} % found)"
+        f"{entry['name']} ({100 * entry['recall']:.0f}\N{NO-BREAK SPACE}% found{_caught(entry)})"
         for entry in planted
         if entry["planted"] and entry["recall"] < _MOSTLY_MISSED
     ]
@@ -121,8 +124,18 @@ def limits(report: Mapping[str, Any]) -> list[str]:
         "altered in another way may go unnoticed."
     ]
     if missed:
-        found.append(f"In this run, most copies altered so were missed: {', '.join(missed)}.")
+        found.append(
+            "In this run, most copies altered so were missed by the near-copy search: "
+            f"{', '.join(missed)}."
+        )
     if untried:
         found.append(f"These kinds could not be planted in this run: {', '.join(untried)}.")
     released = (report.get("model") or {}).get("released")
     return [*found, _MODEL_RELEASED if released else _MODEL, *_CANNOT_SHOW]
+
+
+def _caught(entry: Mapping[str, Any]) -> str:
+    """A picture turned and not altered otherwise is found by the comparison of pixels."""
+    if entry["name"] != _TURNED:
+        return ""
+    return "; an otherwise unchanged one is caught by “Same picture”"

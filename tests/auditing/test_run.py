@@ -49,7 +49,7 @@ def saved(failed: AuditReport, tmp_path_factory: pytest.TempPathFactory) -> Path
     return place
 
 
-def test_folder_holds_the_whole_audit(report: AuditReport, out: Path) -> None:
+def test_folder_holds_the_whole_audit(report: AuditReport, out: Path, tmp_path: Path) -> None:
     assert {file.name for file in out.iterdir()} - {"samples.png"} == {
         "report.json", "report.sha256", "report.html", "report.internal.html", "metrics.csv",
         "private.json",
@@ -57,8 +57,13 @@ def test_folder_holds_the_whole_audit(report: AuditReport, out: Path) -> None:
     written = (out / "report.json").read_bytes()
     assert json.loads(written) == json.loads(json.dumps(report.to_dict()))
     assert (out / "report.sha256").read_text().split()[0] == hashlib.sha256(written).hexdigest()
-    for name in ("private.json", "report.internal.html"):
-        assert stat.S_IMODE((out / name).stat().st_mode) == 0o600
+    stays = {"report.json", "metrics.csv", "private.json", "report.internal.html"}
+    # What leaves is as readable as any new file of this user.
+    (tmp_path / "new").touch()
+    usual = stat.S_IMODE((tmp_path / "new").stat().st_mode)
+    for file in out.iterdir():
+        mode = stat.S_IMODE(file.stat().st_mode)
+        assert mode == (0o600 if file.name in stays else usual), file.name
     assert (out / "samples.png").exists() == report.passed
 
 

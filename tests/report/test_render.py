@@ -170,7 +170,7 @@ def test_same_report_same_bytes(make_report: Reports, render: Callable[[str], st
 def test_remedies_follow_from_the_findings(make_report: Reports) -> None:
     fine = render_report(make_report("NO EVIDENCE ABOVE FLOOR"))
     assert "What to do" not in fine
-    assert "blur 6 % (4 % found)" in fine
+    assert "missed by the near-copy search: blur 6 % (4\N{NO-BREAK SPACE}% found)" in fine
     assert "could not be planted in this run: lesion in another breast" in fine
     report = make_report("INCONCLUSIVE")
     report["controls"]["planted"][0]["passed"] = False
@@ -203,7 +203,10 @@ def test_too_few_planted_copies_are_named_as_the_cause(make_report: Reports) -> 
 def test_headline_is_the_bound_on_patients(make_report: Reports) -> None:
     report = make_report("NO EVIDENCE ABOVE FLOOR")
     text = " ".join(Page(render_report(report)).text.split())
-    assert "at most 5.0 % of the training patients are disclosed" in text
+    assert "at most 5.0 % of the training patients (about 15 of 300) have a synthetic" in text
+    assert "best estimate 0.0 %. Close is not recognised: no copy was flagged." in text
+    report["tests"][1]["details"]["control_images"] = 1
+    assert "no copy was flagged" not in render_report(report)
     report["tests"][3] |= {"estimate": None, "interval": None, "p_value": None}
     report["tests"][3]["details"] |= {"worst": None, "rows": [], "curve": [], "reason": "too few"}
     text = " ".join(Page(render_report(report)).text.split())
@@ -229,11 +232,71 @@ def test_mode_and_ledger_are_said(make_report: Reports) -> None:
 def test_a_test_that_only_fires_alone_is_a_weak_sign(make_report: Reports) -> None:
     report = make_report("NO EVIDENCE ABOVE FLOOR")
     report["tests"][4] |= {"fired": True, "p_value": 0.02}
-    assert "WEAK SIGN" in render_report(report)
+    page = render_report(report)
+    assert "WEAK SIGN" in page
+    assert "at most 5 of 100 audits. With 6 tests run together" in page
+    assert "(p = 0.80 after allowing for all)" in page
     report["adjusted_p_values"]["membership"] = 0.04
     page = render_report(report)
-    assert "WEAK SIGN" not in page
+    assert "weak sign" not in page.lower()
     assert "LEAKAGE SIGN" in page
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_the_largest_of_many_is_not_overrated(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    few = report["tests"][2]["details"]["shares"][1]
+    few |= {"n_images": 40, "estimate": 1.0, "interval": {**few["interval"], "low": 1, "high": 1}}
+    text = " ".join(Page(render_report(report)).text.split())
+    assert "of the 40 closest in one of 3 spaces all 40 (chance alone, over all rows: p" in text
+    assert "none: all images agree" in text
+    assert "100.0 % to 100.0 %" not in text
+    assert "the best of 6 scores" in text
+    assert "among new patients the false alarms may be 7.0 % to 14.0 %" in text
+    assert "the largest of 6 rows of such groups" in text
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_excess_is_shown_with_its_steps(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    guess = report["tests"][7]["details"]["rows"][0]
+    guess |= {"attribute": "birads", "baseline": 0.35}
+    text = " ".join(Page(render_report(report)).text.split())
+    assert "Difference1.0 points Of those control leaves unlinked (71.0 %)1.0 %" in text
+    assert "1.4 %; divided by 40.0 %, the share of the training patients" in text
+    assert "patients: below the simple guess (35.0 %), so of no use to anybody." in text
+    assert "“BI-RADS”" in text
+    guess["baseline"] = None
+    assert "of no use" not in render_report(report)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_limit_of_detection_names_what_found_the_copies(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    limit = report["controls"]["limit_of_detection"]
+    assert "the comparison of training with control needed 30." in render_report(report)
+    limit |= {"contrast": None}
+    assert "needed more than the 30 tried." in render_report(report)
+    limit |= {"copies": None, "contrast": 30, "either": 30}
+    assert "the copy search needed more than the 30 tried." in render_report(report)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_a_turned_copy_is_not_said_to_be_missed_altogether(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    report["controls"]["planted"][2]["name"] = "upside down"
+    assert "an otherwise unchanged one is caught by “Same picture”" in render_report(report)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_encoders_are_calibrated_by_what_they_did_not_learn_from(make_report: Reports) -> None:
+    report = make_report("NO EVIDENCE ABOVE FLOOR")
+    page = render_report(report)
+    assert "did not learn from" not in page
+    report["channels"].append({**report["channels"][0], "name": "learned 1"})
+    page = render_report(report)
+    assert "1 of 480 control images it did not learn from" in page
+    assert "hence “1\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}480” rather than 480" in page
 
 
 def test_empty_report_renders(make_report: Reports) -> None:
@@ -282,7 +345,7 @@ def test_internal_page_shows_what_the_other_must_not(
     assert page.open == []
     assert page.text.count("INTERNAL — must stay inside the site") == 1
     assert sum(tag == "img" for tag, _ in page.tags) == 8
-    assert "train row 9" in page.text
+    assert "training row 9" in page.text
     assert "11, 12" in page.text
     assert "0.1235" in page.text
     assert sum(tag == "svg" for tag, _ in page.tags) == 8
