@@ -264,9 +264,9 @@ def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
         reasons.append(
             f"At most {percent(findings.upper_risk)} of the "
             f"{findings.n_train_patients - findings.excluded_train} training patients compared "
-            f"have a synthetic image closer than chance explains, if the nearest "
-            f"{percent(settings.disclosure_quantile, 0)} of the control patients set what chance does (one-sided "
-            f"{percent(settings.confidence, 0)} bound over all spaces)."
+            "have a synthetic image closer than chance explains (one-sided "
+            f"{percent(settings.confidence, 0)} bound over all spaces; close: as near as the "
+            f"nearest {percent(settings.disclosure_quantile, 0)} of the control patients)."
         )
     if findings.untested_tails:
         shares = ", ".join(f"{100 * share:.3g} %" for share in sorted(findings.untested_tails))

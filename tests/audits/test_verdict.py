@@ -55,7 +55,7 @@ def test_a_sound_audit_without_evidence_states_its_floor() -> None:
     assert verdict.state is State.NO_EVIDENCE
     assert verdict.state.value == "NO EVIDENCE ABOVE FLOOR"
     assert "at least 99.0 % of copies" in verdict.reasons[0]
-    assert "at most 3.0 %" in verdict.reasons[1]
+    assert "At most 3.0 %" in verdict.reasons[1]
 
 
 @pytest.mark.parametrize(
