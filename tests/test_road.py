@@ -23,7 +23,7 @@ from bussynth.cohort import Cohort, Row
 PHANTOMS = ["--patients", 440, "--image-size", 32, "--min-views", 1, "--max-views", 1]
 FAST = ["--encoders", 0, "--planted", 1, "--permutations", 99, "--bootstrap", 20]
 """For audits whose verdict is FAIL or of no interest."""
-QUICK = ["--permutations", 299, "--bootstrap", 100, "--dose-repeats", 1, "--planted", 60]
+QUICK = ["--permutations", 299, "--bootstrap", 100, "--dose-repeats", 1]
 
 
 def call(*arguments: object, code: int = 0) -> dict[str, Any]:

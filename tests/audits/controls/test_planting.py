@@ -203,7 +203,7 @@ def test_names_are_unique_severities_rise_and_decisive_classes_exist() -> None:
         assert severities == sorted(set(severities))
     decisive = [kind for kind in PLANTED_CLASSES if kind.decisive]
     assert {kind.family for kind in decisive} == {
-        *("exact", "mirrored", "noise", "speckle", "blur", "gain", "gamma", "depth gain"),
+        *("exact", "mirrored", "noise", "blur", "gain", "gamma", "depth gain"),
         *("dynamic range", "JPEG", "shift", "zoom", "rotation", "crop", "overlay"),
     }
     assert all(kind.severity == min(by_family[kind.family]) for kind in decisive)
