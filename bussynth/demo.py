@@ -116,7 +116,13 @@ def run_demo(
     say(f"1/8 phantom   {config.patients} simulated patients")
     phantoms = write_phantom_cohort(
         out / "phantoms",
-        PhantomConfig(patients=config.patients, image_size=config.image_size, seed=config.seed),
+        PhantomConfig(
+            patients=config.patients,
+            image_size=config.image_size,
+            min_views=1,
+            max_views=2,
+            seed=config.seed,
+        ),
         options=replace(options, workers=max(options.workers, min(2, os.cpu_count() or 1))),
         progress=progress,
     )
