@@ -135,15 +135,14 @@ def _failures(
     questions = {
         "contrast": "Synthetic images are closer to training patients than to control patients",
         "disclosure": "More training patients than control patients have a close synthetic image",
-        "membership": "Train patients can be told from control patients by the synthetic images",
+        "membership": "Training patients can be told from control patients by the synthetic images",
         "singling_out": "Synthetic images isolate training patients more often than control "
         "patients",
         "linkability": "Synthetic images link the images of a training patient more often than "
-        "those "
-        "of a control patient",
+        "those of a control patient",
         "inference": "Synthetic images reveal labels of training patients better than those of "
         "control patients",
-        "white_box": "Train patients can be told from control patients by the model itself",
+        "white_box": "Training patients can be told from control patients by the model itself",
     }
     for name, p_value in adjusted.items():
         if name != "copies" and p_value <= settings.alpha:
@@ -256,8 +255,7 @@ def _statements(findings: Findings, settings: AuditSettings) -> list[str]:
         reasons.append(
             f"The copy search flagged {findings.copies.train_images} of {findings.n_synthetic} "
             f"synthetic images. It finds at least {percent(floor)} of copies of each of these "
-            "kinds "
-            f"({percent(settings.confidence, 0)} confidence): "
+            f"kinds ({percent(settings.confidence, 0)} confidence): "
             f"{', '.join(recall.name for recall in decisive)}."
         )
     if findings.upper_risk is not None:

@@ -125,11 +125,11 @@ def summarise_disclosure(result: DisclosureResult, n: Counts, alpha: float) -> O
         p_value=result.p_value,
         sentence=(
             f"At the distance that {percent(result.quantile)} of control patients reach by chance, "
-            f"{worst.disclosed_train} of {worst.n_train} train and {worst.disclosed_control} of "
+            f"{worst.disclosed_train} of {worst.n_train} training and {worst.disclosed_control} of "
             f"{worst.n_control} control patients have a close synthetic image: beyond chance "
             f"{percent(worst.risk)} of the training patients{bound} (one-sided "
-            f"{percent(result.confidence, 0)} "
-            f"bound; space with the largest bound: {worst.space}). {_joint(result.p_value)}"
+            f"{percent(result.confidence, 0)} bound; space with the largest bound: "
+            f"{worst.space}). {_joint(result.p_value)}"
         ),
         details=details,
     )
@@ -187,11 +187,9 @@ def summarise_singling_out(result: SinglingOut, n: Counts, alpha: float) -> Outc
         p_value=result.p_value,
         sentence=(
             f"Where the difference is clearest ({row.space}), {percent(row.train)} of "
-            f"{row.n_images} "
-            f"synthetic images isolate one of {row.n_group} training patients and "
-            f"{percent(row.control)} "
-            f"one of {row.n_group} control patients; a guess isolates {percent(row.baseline)}. "
-            f"{_joint(result.p_value)}"
+            f"{row.n_images} synthetic images isolate one of {row.n_group} training patients and "
+            f"{percent(row.control)} one of {row.n_group} control patients; a guess "
+            f"isolates {percent(row.baseline)}. {_joint(result.p_value)}"
         ),
         details=details,
     )
@@ -213,8 +211,7 @@ def summarise_linkability(result: Linkability, n: Counts, alpha: float) -> Outco
         sentence=(
             f"Where the difference is clearest ({row.space}, {row.neighbours} neighbours), "
             f"{percent(row.train)} of the pairs of images of one training patient share a "
-            "synthetic "
-            f"neighbour and {percent(row.control)} of those of a control patient. "
+            f"synthetic neighbour and {percent(row.control)} of those of a control patient. "
             f"{_joint(result.p_value)}"
         ),
         details=details,
@@ -237,8 +234,7 @@ def summarise_inference(result: Inference, n: Counts, alpha: float) -> Outcome:
         sentence=(
             f"Where the difference is clearest ({row.attribute}, {row.space}), the nearest "
             f"synthetic images tell it right for {percent(row.train)} of training and "
-            f"{percent(row.control)} "
-            f"of control patients. {_joint(result.p_value)}"
+            f"{percent(row.control)} of control patients. {_joint(result.p_value)}"
         ),
         details=details,
     )
@@ -261,8 +257,7 @@ def summarise_epsilon(result: EpsilonBound, n: Counts) -> Outcome:
             "Any claim of differential privacy for adding or removing one patient must state an "
             f"epsilon of at least {result.epsilon_add_remove:.2f} (at delta {result.delta:g}, "
             f"{percent(result.confidence, 0)} confidence, {result.bits} pairs of patients). It "
-            "is a lower "
-            "bound: it can refute a claim and says nothing about safety."
+            "is a lower bound: it can refute a claim and says nothing about safety."
         ),
         details=details,
     )
