@@ -345,7 +345,7 @@ def _doses(
     return dose_response(
         {space.name: space.captures for space in spaces},
         {space.name: space.pool for space in spaces},
-        hits.by_any(copies.admitted),
+        hits.by_any(copies.counting),
         material.patients,
         settings,
         tests=tests,

@@ -105,9 +105,9 @@ class CopyExamination:
     traced: Mapping[str, Mapping[str, float]]
 
     @property
-    def admitted(self) -> tuple[str, ...]:
+    def counting(self) -> tuple[str, ...]:
         """Names of the channels whose finds count as demonstrated recall."""
-        return tuple(channel.name for channel in self.channels if channel.admitted)
+        return _counting(self.channels)
 
 
 def score_channel(channel: CopyChannel, material: Material) -> ChannelScores:
@@ -275,11 +275,19 @@ def examine_copies(
                 verdict=admitted(bounds, settings.min_recall),
             )
         )
-    names = tuple(channel.name for channel in found_by if channel.admitted)
     return CopyExamination(
         tuple(found_by),
         combine(found_by, patients, len(material.synthetic)),
         tuple(hits),
-        class_recalls(hits, names, settings),
+        class_recalls(hits, _counting(found_by), settings),
         traced,
     )
+
+
+def _counting(channels: Sequence[ChannelCopies]) -> tuple[str, ...]:
+    """Those admitted; all where none is, as where too few copies were planted to admit any.
+
+    No more than what all of them find is then demonstrated, which is little if copies are few.
+    """
+    names = tuple(channel.name for channel in channels if channel.admitted)
+    return names or tuple(channel.name for channel in channels)

@@ -55,7 +55,7 @@ def test_the_copy_lies_within_the_radius_that_real_images_leave_free(world) -> N
 
 def test_channels_are_admitted_by_the_light_copies(world) -> None:
     _, _, found = world
-    assert found.admitted == ("framings", "pixels 16")
+    assert found.counting == ("framings", "pixels 16")
     light = set(found.traced["pixels 16"])
     assert {"exact", "mirrored"} <= light
     by_name = {recall.name: recall for recall in found.recalls}
@@ -77,11 +77,21 @@ def test_a_blind_channel_is_not_admitted_and_demonstrates_nothing(world) -> None
         },
     )
     found = examine_copies([blind], whole.duplicates, material, SETTINGS)
-    assert found.admitted == ()
+    assert not found.channels[0].admitted
     assert "a recall of 0.000 is demonstrated" in found.channels[0].reasons[0]
     assert all(recall.found == 0 for recall in found.recalls)
     # What it sees in the synthetic images still counts: control images keep it specific.
     assert found.findings.train_images == 1
+
+
+def test_too_few_planted_copies_to_admit_a_channel_are_counted_all_the_same(world) -> None:
+    material, whole, found = world
+    strict = replace(SETTINGS, min_recall=0.99)
+    none = examine_copies([whole.scores], whole.duplicates, material, strict)
+    assert not none.channels[0].admitted
+    exact = next(recall for recall in none.recalls if recall.name == "exact")
+    assert (exact.found, exact.passed) == (60, False)
+    assert next(r for r in found.recalls if r.name == "exact").passed
 
 
 def test_more_comparisons_make_thresholds_stricter(world) -> None:
