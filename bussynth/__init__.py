@@ -23,13 +23,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bussynth.api import adapt as adapt
     from bussynth.api import audit as audit
+    from bussynth.api import evaluate as evaluate
     from bussynth.api import export as export
     from bussynth.api import generate as generate
     from bussynth.api import ingest_folder as ingest_folder
     from bussynth.api import phantom as phantom
+    from bussynth.api import restyle as restyle
     from bussynth.api import split as split
     from bussynth.api import train as train
+    from bussynth.api import wrap as wrap
     from bussynth.cohort.cohort import Cohort as Cohort
     from bussynth.cohort.row import Row as Row
     from bussynth.generator.generator import Generator as Generator
@@ -44,30 +48,38 @@ __all__ = [
     "Cohort",
     "Generator",
     "Row",
+    "adapt",
     "audit",
+    "evaluate",
     "export",
     "generate",
     "ingest_folder",
     "load",
     "phantom",
+    "restyle",
     "split",
     "train",
     "verify",
+    "wrap",
 ]
 
 _LAZY = {
     "Cohort": ("bussynth.cohort.cohort", "Cohort"),
     "Generator": ("bussynth.generator.generator", "Generator"),
     "Row": ("bussynth.cohort.row", "Row"),
+    "adapt": ("bussynth.api", "adapt"),
     "audit": ("bussynth.api", "audit"),
+    "evaluate": ("bussynth.api", "evaluate"),
     "export": ("bussynth.api", "export"),
     "generate": ("bussynth.api", "generate"),
     "ingest_folder": ("bussynth.api", "ingest_folder"),
     "load": ("bussynth.package.loader", "load"),
     "phantom": ("bussynth.api", "phantom"),
+    "restyle": ("bussynth.api", "restyle"),
     "split": ("bussynth.api", "split"),
     "train": ("bussynth.api", "train"),
     "verify": ("bussynth.package.verify", "verify_package"),
+    "wrap": ("bussynth.api", "wrap"),
 }
 
 

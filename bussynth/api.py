@@ -23,11 +23,25 @@ if TYPE_CHECKING:
     from bussynth.generator.generator import Generator
     from bussynth.ingest.folder import IngestResult
     from bussynth.package.info import PackageInfo
+    from bussynth.quality.evaluate import Evaluation
+    from bussynth.wrapping.cohort import WrapResult
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-__all__ = ["audit", "export", "generate", "ingest_folder", "phantom", "split", "train"]
+__all__ = [
+    "adapt",
+    "audit",
+    "evaluate",
+    "export",
+    "generate",
+    "ingest_folder",
+    "phantom",
+    "restyle",
+    "split",
+    "train",
+    "wrap",
+]
 
 
 def _full(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -180,10 +194,49 @@ def train(
 
 
 @_full
+def adapt(
+    cohort: Cohort | Path | str,
+    out: Path | str,
+    *,
+    device: str = "auto",
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Generator:
+    """Fit an adapter of a base to the training patients of a cohort.
+
+    Args:
+        cohort: A cohort that was split.
+        out: Folder of the adapter; an unfinished one there is resumed.
+        device: Device of torch.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.generator.config.AdaptConfig`, such as ``base``.
+
+    Raises:
+        UsageError: A setting or the base is wrong, the cohort is not split, or ``out`` is taken.
+    """
+    from bussynth.cohort.cohort import Cohort
+    from bussynth.generator.config import AdaptConfig
+    from bussynth.generator.generator import Generator
+
+    opened = cohort if isinstance(cohort, Cohort) else Cohort.open(cohort)
+    return Generator.adapt(
+        opened,
+        Path(out),
+        AdaptConfig.from_dict(settings),
+        options=RunOptions(device=device),
+        progress=progress,
+        force=force,
+    )
+
+
+@_full
 def generate(
     model: Path | str,
     out: Path | str,
     *,
+    base: Path | str | None = None,
     workers: int = 1,
     device: str = "auto",
     batch_size: int | None = None,
@@ -194,8 +247,9 @@ def generate(
     """Draw a synthetic cohort from a generator.
 
     Args:
-        model: Folder of the model.
+        model: Folder of a model or an adapter, or ``builtin:NAME``.
         out: Folder of the synthetic cohort; an unfinished one is resumed.
+        base: Of an adapter: its base, if that is not a built-in one.
         workers: Worker processes.
         device: Device of torch.
         batch_size: Images a batch.
@@ -211,10 +265,143 @@ def generate(
     from bussynth.generator.generate import generate_cohort
 
     return generate_cohort(
-        Path(model),
+        model,
         Path(out),
         GenerateConfig.from_dict(settings),
+        base=base,
         options=RunOptions(workers=workers, device=device, batch_size=batch_size),
+        progress=progress,
+        force=force,
+    )
+
+
+@_full
+def restyle(
+    cohort: Cohort | Path | str,
+    out: Path | str,
+    *,
+    model: Path | str,
+    base: Path | str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Cohort:
+    """Render the images of a cohort as other scanners would have drawn them.
+
+    Args:
+        cohort: A real or phantom cohort.
+        out: Folder of the new cohort; its images are derived from patients.
+        model: Folder of a model or an adapter, or ``builtin:NAME``.
+        base: Of an adapter: its base, if that is not a built-in one.
+        device: Device of torch, not of the scanner.
+        batch_size: Images a batch.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.generator.restyle_config.RestyleConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, the model does not know the device, or ``out`` is taken.
+    """
+    from bussynth.cohort.cohort import Cohort
+    from bussynth.generator.generator import Generator
+    from bussynth.generator.restyle import restyle_cohort
+    from bussynth.generator.restyle_config import RestyleConfig
+
+    return restyle_cohort(
+        cohort if isinstance(cohort, Cohort) else Cohort.open(cohort),
+        Generator.load(model, device, base),
+        Path(out),
+        RestyleConfig.from_dict(settings),
+        batch_size=batch_size,
+        progress=progress,
+        force=force,
+    )
+
+
+@_full
+def wrap(
+    path: Path | str,
+    out: Path | str,
+    *,
+    labels: Path | str | None = None,
+    trained_on: Path | str | None = None,
+    workers: int = 1,
+    device: str = "auto",
+    batch_size: int | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> WrapResult:
+    """Make a synthetic cohort from images or a generator that come from elsewhere.
+
+    Args:
+        path: Folder of images, pipeline folder of diffusers, or TorchScript or ONNX sampler.
+        out: Folder of the synthetic cohort.
+        labels: CSV table of a folder of images.
+        trained_on: Cohort the generator learned from, so that audits can check it.
+        workers: Worker processes.
+        device: Device of torch.
+        batch_size: Images a batch.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.wrapping.config.WrapConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, or ``out`` is taken.
+        DataError: The images or the sampler were refused; all problems are listed.
+    """
+    from bussynth.wrapping.cohort import wrap_source
+    from bussynth.wrapping.config import WrapConfig
+
+    return wrap_source(
+        path,
+        out,
+        WrapConfig.from_dict(settings),
+        labels=labels,
+        trained_on=trained_on,
+        options=RunOptions(workers=workers, device=device, batch_size=batch_size),
+        progress=progress,
+        force=force,
+    )
+
+
+@_full
+def evaluate(
+    synthetic: Cohort | Path | str,
+    *,
+    real: Cohort | Path | str,
+    out: Path | str | None = None,
+    workers: int = 1,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Evaluation:
+    """Measure whether synthetic images obey their conditions and look like real ones.
+
+    Args:
+        synthetic: The synthetic cohort.
+        real: Cohort whose train and test patients to use.
+        out: Folder of evaluation.json and evaluation.md; nothing is written if None.
+        workers: Worker threads.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.quality.config.EvaluateConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, the cohorts do not fit, or ``out`` is taken.
+        DataError: There are too few patients.
+    """
+    from bussynth.quality.config import EvaluateConfig
+    from bussynth.quality.evaluate import evaluate as measure
+
+    return measure(
+        synthetic,
+        real,
+        out,
+        config=EvaluateConfig.from_dict(settings),
+        options=RunOptions(workers=workers),
         progress=progress,
         force=force,
     )

@@ -8,8 +8,10 @@ import typer
 
 from bussynth import __version__
 from bussynth.cli import (  # noqa: F401  (each module registers its verb)
+    adapt,
     audit,
     demo,
+    evaluate,
     export,
     generate,
     ingest,
@@ -17,9 +19,11 @@ from bussynth.cli import (  # noqa: F401  (each module registers its verb)
     keygen,
     phantom,
     report,
+    restyle,
     split,
     train,
     verify,
+    wrap,
 )
 from bussynth.cli.verb import VERBS
 
@@ -32,7 +36,11 @@ ORDER = (
     "split",
     "inspect",
     "train",
+    "adapt",
     "generate",
+    "restyle",
+    "wrap",
+    "evaluate",
     "audit",
     "report",
     "keygen",

@@ -17,10 +17,14 @@ _SPEED = ["workers", "device", "batch_size"]
 
 @verb("generate", config=GenerateConfig, dry_run=True, force=True, speed=_SPEED)
 def generate(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.")],
+    model: Annotated[str, typer.Argument(help="Folder of a model or an adapter, or builtin:NAME.")],
     out: Annotated[Path, typer.Option(help="Folder of the synthetic cohort.")],
     config: GenerateConfig,
     run: Run,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Of an adapter: its base, if that is not built in.", show_default=False),
+    ] = None,
 ) -> Outcome:
     """Draw a synthetic cohort from a generator.
 
@@ -34,11 +38,11 @@ def generate(
     if run.dry_run:
         from bussynth.generator.generator import Generator
 
-        check_generate(Generator.load(model, "cpu"), out, config, force=run.force)
+        check_generate(Generator.load(model, "cpu", base), out, config, force=run.force)
         text = f"{config.n} images can be generated into {out}."
         return Outcome(data=config.to_dict(), text=text)
     cohort = generate_cohort(
-        model, out, config, options=run.options, progress=run.progress, force=run.force
+        model, out, config, base=base, options=run.options, progress=run.progress, force=run.force
     )
     return Outcome(
         data={"cohort": str(out), "digest": cohort.digest, **cohort.counts},

@@ -33,9 +33,10 @@ def train(
     opened = Cohort.open(cohort)
     if run.dry_run:
         plan = check_train(opened, out, config, options=run.options, force=run.force)
+        data = plan.to_dict()
         return Outcome(
-            data=plan.to_dict(),
-            text=f"{plan.config.preset}: {plan.parameters / 1e6:.2f} million parameters, "
+            data=data,
+            text=f"{data['config']['preset']}: {plan.parameters / 1e6:.2f} million parameters, "
             f"{plan.images} training images, about {plan.memory_mib} MiB, on {plan.device}; "
             f"{plan.state}.",
         )

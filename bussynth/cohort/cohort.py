@@ -130,6 +130,7 @@ class Cohort:
         image_size: int | tuple[int, int],
         vocabulary: Mapping[str, Sequence[str]],
         masks: bool = False,
+        split: Mapping[str, Any] | None = None,
         provenance: Mapping[str, Any] | None = None,
         force: bool = False,
         rows_per_shard: int = 4096,
@@ -143,6 +144,8 @@ class Cohort:
             image_size: Edge length, or (height, width), in pixels.
             vocabulary: The allowed values of each condition column.
             masks: Whether the cohort has a mask column.
+            split: Record of the split that the rows carry, if they come from a cohort that was
+                split; see :func:`bussynth.cohort.split.kept_record`.
             provenance: How the cohort came to be, as plain values; no patient values.
             force: Replace an earlier output of bussynth.
             rows_per_shard: Rows a Parquet file.
@@ -176,7 +179,7 @@ class Cohort:
                 masks=masks,
                 counts=tally.to_dict(),
                 shards=shards,
-                split=None,
+                split=split,
                 provenance={"bussynth": __version__, **(provenance or {})},
             )
             atomic.write_json(staging / _MANIFEST, manifest)
@@ -223,6 +226,15 @@ class Cohort:
     def provenance(self) -> dict[str, Any]:
         """How the cohort came to be."""
         return dict(self._manifest["provenance"])
+
+    @property
+    def derived(self) -> dict[str, Any] | None:
+        """How the images were derived from those of another cohort, or None.
+
+        Derived images show what their sources show. Those of a real cohort are personal data.
+        """
+        record = self.provenance.get("derived")
+        return dict(record) if isinstance(record, dict) else None
 
     @property
     def digest(self) -> str:

@@ -35,6 +35,7 @@ __all__ = [
     "check_assignment",
     "check_split",
     "draw",
+    "kept_record",
     "patient_strata",
     "split_cohort",
 ]
@@ -144,7 +145,8 @@ def check_split(cohort: Cohort, config: SplitConfig, *, force: bool = False) -> 
         Notes for the user, such as a control set too small for a conclusive audit.
 
     Raises:
-        UsageError: The fractions are impossible, or the cohort is split already.
+        UsageError: The fractions are impossible, or the cohort is split already or keeps the
+            splits of the cohort it was derived from.
         DataError: The cohort is synthetic, has too few patients, or patients in two splits.
     """
     if cohort.kind == "synthetic":
@@ -159,6 +161,12 @@ def check_split(cohort: Cohort, config: SplitConfig, *, force: bool = False) -> 
         raise UsageError(
             f"by={missing[0]!r} is no condition of the cohort; "
             f"it has {', '.join(cohort.vocabulary)}."
+        )
+    if cohort.split_record is not None and cohort.derived is not None:
+        raise UsageError(
+            f"{cohort.path} was derived from a cohort that was split, and keeps its splits: with "
+            "others, a patient would be in training here and in the test there. Split that cohort "
+            "and derive from it anew."
         )
     if cohort.split_record is not None and not force:
         raise UsageError(
@@ -272,6 +280,25 @@ def split_cohort(
         images=dict(images),
         notes=tuple(notes),
     )
+
+
+def kept_record(source: Cohort) -> dict[str, Any] | None:
+    """Return the record of splits for a cohort whose images are derived from ``source``.
+
+    It is not called a lottery: rows were chosen and conditions changed after the draw, so audits
+    do not take its patients for exchangeable.
+
+    Args:
+        source: Cohort or a selection of it; None is returned if it was not split.
+    """
+    record = source.split_record
+    if record is None:
+        return None
+    return record | {
+        "method": "kept from the source",
+        "assignment_sha256": assignment_digest([source]),
+        "source": {key: record.get(key) for key in ("method", "assignment_sha256")},
+    }
 
 
 def check_assignment(cohort: Cohort) -> None:

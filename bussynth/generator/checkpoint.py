@@ -21,7 +21,7 @@ from torch import nn
 
 from bussynth import atomic
 from bussynth.errors import IntegrityError
-from bussynth.generator.ema import WeightAverage
+from bussynth.generator.ema import WeightAverage, trained_parameters
 
 __all__ = [
     "CHECKPOINT_FILE",
@@ -60,7 +60,7 @@ def store(
 ) -> None:
     """Write the checkpoint; a kill leaves the one before."""
     tensors = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in trained_parameters(model):
         tensors[f"model/{name}"] = parameter.detach()
         tensors[f"ema/{name}"] = average.weights[name]
         for key, value in optimizer.state[parameter].items():
@@ -90,7 +90,7 @@ def restore(
     try:
         with safe_open(path, framework="pt") as file, torch.no_grad():
             stored: dict[str, dict[str, torch.Tensor]] = {}
-            for name, parameter in model.named_parameters():
+            for name, parameter in trained_parameters(model):
                 parameter.copy_(file.get_tensor(f"model/{name}"))
                 average.weights[name].copy_(file.get_tensor(f"ema/{name}"))
             for key in file.keys():  # noqa: SIM118 - not a dict
@@ -98,7 +98,7 @@ def restore(
                 if kind == "optimizer":
                     field, _, name = rest.partition("/")
                     stored.setdefault(name, {})[field] = file.get_tensor(key)
-            for name, parameter in model.named_parameters():
+            for name, parameter in trained_parameters(model):
                 optimizer.state[parameter] = {
                     field: value if value.ndim == 0 else torch.empty_like(parameter).copy_(value)
                     for field, value in stored.get(name, {}).items()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -34,22 +34,27 @@ class ConditionBatch:
         codes: int64 ``(n, columns)``; 0 is the null token.
         box_state: int64 ``(n,)``: unknown, none or present.
         boxes: float32 ``(n, 4)``, x0 y0 x1 y1 in pixels; zeros where no box is present.
+        augment: float32 ``(n, labels)``, how training images were altered; None where nothing
+            was, as when sampling.
     """
 
     codes: Tensor
     box_state: Tensor
     boxes: Tensor
+    augment: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __getitem__(self, rows: Tensor | slice) -> ConditionBatch:
-        return ConditionBatch(self.codes[rows], self.box_state[rows], self.boxes[rows])
+        augment = None if self.augment is None else self.augment[rows]
+        return ConditionBatch(self.codes[rows], self.box_state[rows], self.boxes[rows], augment)
 
     def to(self, device: torch.device | str) -> ConditionBatch:
         """Copy to a device."""
+        augment = None if self.augment is None else self.augment.to(device)
         return ConditionBatch(
-            self.codes.to(device), self.box_state.to(device), self.boxes.to(device)
+            self.codes.to(device), self.box_state.to(device), self.boxes.to(device), augment
         )
 
     def null(self) -> ConditionBatch:
@@ -65,7 +70,7 @@ class ConditionBatch:
         x0, y0, x1, y1 = self.boxes.unbind(1)
         mirrored = torch.stack((width - x1, y0, width - x0, y1), dim=1)
         use = (flip & (self.box_state == BOX_PRESENT)).unsqueeze(1)
-        return ConditionBatch(self.codes, self.box_state, torch.where(use, mirrored, self.boxes))
+        return replace(self, boxes=torch.where(use, mirrored, self.boxes))
 
     def hidden(self, uniform: Tensor, each: float, joint: float) -> ConditionBatch:
         """Hide conditions at random, row by row and condition by condition.
@@ -82,10 +87,11 @@ class ConditionBatch:
         row = uniform[:, -1:] < joint
         drop = (uniform[:, :-1] < each) | row
         box = drop[:, -1]
-        return ConditionBatch(
-            self.codes.masked_fill(drop[:, :-1], 0),
-            self.box_state.masked_fill(box, BOX_UNKNOWN),
-            self.boxes.masked_fill(box.unsqueeze(1), 0.0),
+        return replace(
+            self,
+            codes=self.codes.masked_fill(drop[:, :-1], 0),
+            box_state=self.box_state.masked_fill(box, BOX_UNKNOWN),
+            boxes=self.boxes.masked_fill(box.unsqueeze(1), 0.0),
         )
 
     def box_map(self, height: int, width: int, factor: int) -> Tensor:

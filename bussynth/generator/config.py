@@ -6,24 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bussynth.config import Config, option
+from bussynth.config import Config, option, suggest
+from bussynth.errors import UsageError
 
-__all__ = ["PRESET_NAMES", "GenerateConfig", "TrainConfig"]
+__all__ = ["PRESET_NAMES", "TARGETS", "AdaptConfig", "FitConfig", "GenerateConfig", "TrainConfig"]
 
 #: Names of :data:`bussynth.generator.presets.PRESETS`; "auto" takes the one of the image size.
 PRESET_NAMES: Final = ("auto", "tiny-32", "small-64", "base-128", "busgen-160")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(Config):
-    """How a generator is trained. ``None`` takes the value of the preset."""
+class FitConfig(Config):
+    """How weights are fitted. ``None`` takes the value of the preset."""
 
-    preset: str = option("auto", "Size of the model.", choices=PRESET_NAMES)
     steps: int | None = option(None, "Training steps.", min=1)
     minutes: float | None = option(
         None, "Stop after this time of training, if earlier than steps.", min=0.01
     )
     batch_size: int | None = option(None, "Images a training step.", min=1, max=65536)
+    accumulate: int = option(1, "Parts a step is computed in, to save memory.", min=1, max=65536)
     learning_rate: float | None = option(None, "Peak learning rate of AdamW.", min=1e-7, max=1.0)
     schedule: str = option("cosine", "Learning rate after warm-up.", choices=("cosine", "constant"))
     warmup_steps: int = option(50, "Steps over which the learning rate rises.", min=0)
@@ -37,12 +38,65 @@ class TrainConfig(Config):
         0.1, "Share of rows in which all conditions are hidden, for guidance.", min=0.0, max=1.0
     )
     flip: bool = option(True, "Mirror half of the images left to right.")
+    augment: float = option(
+        0.0,
+        "Chance of each label-free alteration of a training image (zoom, stretch, shift, gain).",
+        min=0.0,
+        max=1.0,
+    )
     checkpoint_minutes: float = option(2.0, "Minutes between checkpoints.", min=0.0)
     checkpoint_steps: int | None = option(None, "Steps between checkpoints instead.", min=1)
     prior_min_patients: int = option(
         5, "Fewest patients for which a combination of conditions is kept apart.", min=1
     )
     seed: int = option(0, "Seed of initial weights, order and noise.", min=0, max=2**63 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(FitConfig):
+    """How a generator is trained. ``None`` takes the value of the preset."""
+
+    preset: str = option("auto", "Size of the model.", choices=PRESET_NAMES)
+    factor: int | None = option(None, "Reduction of the Haar transform: 1 (none), 2 or 4.")
+    prediction: str = option(
+        "edm", "What the network predicts; epsilon is for comparison.", choices=("edm", "epsilon")
+    )
+    base: str | None = option(
+        None, "Model whose weights to start from: a folder or builtin:NAME. Its network is kept."
+    )
+    store: str = option(
+        "float32", "Precision of the stored weights.", choices=("float32", "float16")
+    )
+
+
+#: Parts of the network that an adapter may reach, see :mod:`bussynth.generator.lora`.
+TARGETS: Final = ("attention", "convolution", "projection")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptConfig(FitConfig):
+    """How an adapter is fitted to a base. ``None`` takes the value of the base's preset."""
+
+    base: str = option("builtin:busbra-64", "The base: a model folder or builtin:NAME.")
+    rank: int = option(8, "Rank of the low-rank updates.", min=1, max=256)
+    alpha: float | None = option(None, "Scale of the updates times the rank; rank if not given.")
+    targets: tuple[str, ...] = option(
+        TARGETS, "Parts of the network that are adapted: attention, convolution, projection."
+    )
+
+    def __post_init__(self) -> None:
+        """Check the targets too."""
+        super().__post_init__()
+        object.__setattr__(self, "targets", tuple(self.targets))
+        problems = [
+            f"targets: no part {name!r}{suggest(name, TARGETS)}"
+            for name in self.targets
+            if name not in TARGETS
+        ]
+        if not self.targets or len(set(self.targets)) != len(self.targets):
+            problems.append(f"targets: name some of {', '.join(TARGETS)}, each once")
+        if problems:
+            raise UsageError(f"{type(self).__name__} is not valid.", problems)
 
 
 @dataclass(frozen=True, kw_only=True)

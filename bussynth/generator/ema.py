@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-__all__ = ["WeightAverage"]
+__all__ = ["WeightAverage", "trained_parameters"]
 
 
 class WeightAverage:
@@ -17,19 +17,20 @@ class WeightAverage:
     ``min(decay, (1 + step) / (10 + step))``.
 
     Args:
-        module: Module to follow; its present parameters are the start.
+        module: Module to follow; its present parameters are the start. Those that require no
+            gradient are left out.
         decay: Final decay, in [0, 1).
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.weights = {k: v.detach().clone() for k, v in module.named_parameters()}
+        self.weights = {k: v.detach().clone() for k, v in trained_parameters(module)}
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
         """Fold in the parameters after ``step`` (from 1) steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        names, current = zip(*module.named_parameters(), strict=True)
+        names, current = zip(*trained_parameters(module), strict=True)
         torch._foreach_lerp_([self.weights[k] for k in names], list(current), 1 - decay)
 
     @torch.no_grad()
@@ -37,3 +38,8 @@ class WeightAverage:
         """Replace the average, e.g. with that of a checkpoint."""
         for name, weight in self.weights.items():
             weight.copy_(weights[name])
+
+
+def trained_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
+    """Parameters that training moves, by name; an adapter leaves most of a network as it is."""
+    return [(k, v) for k, v in module.named_parameters() if v.requires_grad]

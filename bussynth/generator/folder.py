@@ -12,53 +12,102 @@ import torch
 
 from bussynth import atomic
 from bussynth.cohort import Cohort
+from bussynth.generator.base import carry_over
+from bussynth.generator.batches import BatchMaker
 from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE
 from bussynth.generator.conditions import ConditionEncoder
+from bussynth.generator.config import AdaptConfig, TrainConfig
 from bussynth.generator.dataset import TrainingSet, training_view
-from bussynth.generator.plan import TrainPlan
+from bussynth.generator.diffusion import Denoiser
+from bussynth.generator.distributed import World
+from bussynth.generator.lora import adapter_names, inject
+from bussynth.generator.plan import TrainPlan, recorded
 from bussynth.generator.prior import ConditionPrior
-from bussynth.generator.storage import MODEL_FILE, write_model
-from bussynth.generator.training import TrainedWeights, fit
+from bussynth.generator.seeds import derive_seed
+from bussynth.generator.storage import ADAPTER_FILE, MODEL_FILE, write_adapter, write_model
+from bussynth.generator.training import TrainedWeights, build_denoiser, fit
+from bussynth.generator.transform import Haar
 from bussynth.progress import Progress
 
 __all__ = ["remove_leftovers", "train_model"]
 
 
 def train_model(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) -> None:
-    """Carry out a plan up to and including ``model.json``.
+    """Carry out a plan up to and including ``model.json``, or ``adapter.json``.
 
     Args:
         cohort: Cohort, split by patient unless synthetic.
-        out: Model folder to make.
-        plan: What to train, see :func:`bussynth.generator.plan.check_train`.
+        out: Folder to make.
+        plan: What to train, see :mod:`bussynth.generator.plan`.
         progress: Gets loss and images a second.
     """
-    if plan.state == "new":
+    world = World.current()
+    world.wait()  # until every process has looked at the folder
+    if world.first and plan.state == "new":
         if out.exists():
             # Checked before: empty, or an earlier output that --force gives up. The record goes
             # first, so that no half-removed folder passes for a model.
-            (out / MODEL_FILE).unlink(missing_ok=True)
+            for name in (MODEL_FILE, ADAPTER_FILE):
+                (out / name).unlink(missing_ok=True)
             shutil.rmtree(out)
         out.mkdir(parents=True)
         atomic.write_json(out / TRAINING_FILE, plan.identity)
+    world.wait()
     encoder = ConditionEncoder(cohort.vocabulary, cohort.image_size)
     data = TrainingSet.load(training_view(cohort), encoder, out, progress)
-    trained = fit(data, plan.architecture, plan.config, out, torch.device(plan.device), progress)
-    prior = ConditionPrior.fit(
-        data.conditions,
-        data.patients,
-        cohort.vocabulary,
-        cohort.image_size,
-        plan.config.prior_min_patients,
-    )
-    write_model(
-        out,
-        architecture=plan.architecture,
-        vocabulary=cohort.vocabulary,
-        weights=trained.weights,
-        prior=prior,
-        training=_record(cohort, plan, data, trained),
-    )
+    denoiser = _denoiser(plan, cohort)
+    batches = BatchMaker(data, Haar(plan.architecture.factor), plan.config, world)
+    trained = fit(batches, denoiser, plan.config, out, torch.device(plan.device), progress)
+    if world.first:
+        _write(cohort, out, plan, data, trained)
+    world.wait()
+
+
+def _denoiser(plan: TrainPlan, cohort: Cohort) -> Denoiser:
+    """The network a plan starts from."""
+    denoiser = build_denoiser(plan.architecture, plan.config.seed)
+    if plan.base is not None:
+        denoiser.load_state_dict(
+            carry_over(plan.base.model, plan.architecture, cohort.vocabulary), strict=True
+        )
+    if isinstance(plan.config, AdaptConfig):
+        inject(
+            denoiser,
+            plan.config.rank,
+            plan.config.alpha or plan.config.rank,
+            plan.config.targets,
+            derive_seed("adapter", plan.config.seed),
+        )
+    return denoiser
+
+
+def _write(
+    cohort: Cohort, out: Path, plan: TrainPlan, data: TrainingSet, trained: TrainedWeights
+) -> None:
+    content: dict[str, Any] = {
+        "architecture": plan.architecture,
+        "vocabulary": cohort.vocabulary,
+        "prior": ConditionPrior.fit(
+            data.conditions,
+            data.patients,
+            cohort.vocabulary,
+            cohort.image_size,
+            plan.config.prior_min_patients,
+        ),
+        "training": _record(cohort, plan, data, trained),
+    }
+    if isinstance(plan.config, AdaptConfig) and plan.base is not None:
+        write_adapter(
+            out,
+            **content,
+            weights=adapter_names(trained.weights),
+            base={"digest": plan.base.model.digest, "name": plan.base.name},
+            rank=plan.config.rank,
+            alpha=plan.config.alpha or plan.config.rank,
+        )
+    else:
+        half = isinstance(plan.config, TrainConfig) and plan.config.store == "float16"
+        write_model(out, **content, weights=trained.weights, half=half)
 
 
 def _record(
@@ -66,15 +115,18 @@ def _record(
 ) -> dict[str, Any]:
     return {
         "identity": plan.identity,
-        "config": plan.config.to_dict(),
+        "config": recorded(plan.config),
+        "base": None if plan.base is None else plan.base.record(),
         "cohort": {"digest": cohort.digest, "kind": cohort.kind},
         "images": plan.images,
         "patients": len(set(data.patients)) if cohort.kind != "synthetic" else None,
         "parameters": plan.parameters,
+        "trained_parameters": sum(tensor.numel() for tensor in trained.weights.values()),
         "steps": trained.position.step,
         "seconds": round(trained.position.seconds, 1),
         "loss": trained.loss,
         "device": torch.device(plan.device).type,
+        "processes": World.current().size,
         "versions": {"torch": torch.__version__, "diffusers": diffusers.__version__},
     }
 

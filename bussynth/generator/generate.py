@@ -30,11 +30,24 @@ from bussynth.config import RunOptions
 from bussynth.errors import BussynthError, IntegrityError, UsageError
 from bussynth.generator.conditions import ConditionEncoder
 from bussynth.generator.config import GenerateConfig
+from bussynth.generator.distributed import World
 from bussynth.generator.generator import Generator, Sampler
 from bussynth.generator.seeds import derive_seed
 from bussynth.progress import SILENT, Progress
 
 __all__ = ["check_generate", "generate_cohort", "request_conditions"]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a worker finds the model."""
+
+    model: str
+    base: str | None
+    device: str
+
+    def load(self) -> Generator:
+        return Generator.load(self.model, self.device, self.base)
 
 
 @dataclass(frozen=True)
@@ -88,19 +101,22 @@ def generate_cohort(
     out: Path | str,
     config: GenerateConfig | None = None,
     *,
+    base: Path | str | None = None,
     options: RunOptions | None = None,
     progress: Progress = SILENT,
     force: bool = False,
 ) -> Cohort:
     """Generate a synthetic cohort.
 
-    A run that was killed goes on when it is started again with the same arguments.
+    A run that was killed goes on when it is started again with the same arguments. Under
+    ``torchrun`` each process makes its share of the pieces and the first one puts them together.
 
     Args:
-        model: A model folder, or a generator. Several workers need a folder, which each of them
-            loads for itself.
+        model: Folder of a model or an adapter, ``builtin:NAME``, or a generator. Several workers
+            need a folder or a name, which each of them loads for itself.
         out: Cohort folder to make.
         config: What to generate.
+        base: Of an adapter: its base, if that is not a built-in one.
         options: Workers (each with one thread), device and batch size.
         progress: Where to report.
         force: Replace an earlier output of bussynth in ``out``.
@@ -113,21 +129,28 @@ def generate_cohort(
         IntegrityError: The model folder is unfinished or damaged.
     """
     config, options, out = config or GenerateConfig(), options or RunOptions(), Path(out)
-    folder = Path(model) if isinstance(model, (str, Path)) else None
-    sampler: Sampler = (
-        Generator.load(model, options.device) if isinstance(model, (str, Path)) else model
-    )
-    if options.workers > 1 and folder is None:
+    world = World.current()
+    source = _Source(str(model), None if base is None else str(base), options.device)
+    named = isinstance(model, (str, Path))
+    sampler: Sampler = source.load() if isinstance(model, (str, Path)) else model
+    if options.workers > 1 and not named:
         raise UsageError("Several workers need the path of a model folder, not a loaded model.")
     check_generate(sampler, out, config, force=force)
+    world.wait()
     request = _Request(config, _staging(out, sampler.digest, config), options.batch_size)
     request.folder.mkdir(parents=True, exist_ok=True)
     chunks = range(-(-config.n // config.chunk_size))
-    missing = [i for i in chunks if not request.chunk_path(i).exists()]
-    done = config.n - sum(len(request.rows(i)) for i in missing)
-    with progress.task("Generating", total=config.n, done=done) as task:
-        for index in _completed(sampler, folder, request, missing, options):
+    own = chunks[world.rank :: world.size]
+    missing = [i for i in own if not request.chunk_path(i).exists()]
+    total = sum(len(request.rows(i)) for i in own)
+    done = total - sum(len(request.rows(i)) for i in missing)
+    with progress.task("Generating", total=total, done=done) as task:
+        for index in _completed(sampler, source if named else None, request, missing, options):
             task.advance(len(request.rows(index)))
+    world.wait()
+    if not world.first:
+        world.wait()
+        return Cohort.open(out)
     cohort = Cohort.create(
         out,
         _rows(sampler, request, chunks),
@@ -144,6 +167,7 @@ def generate_cohort(
     )
     for leftover in request.folder.parent.glob(f".{out.name}.generating-*"):
         shutil.rmtree(leftover, ignore_errors=True)
+    world.wait()
     return cohort
 
 
@@ -160,14 +184,14 @@ def _science(config: GenerateConfig) -> dict[str, Any]:
 
 def _completed(
     sampler: Sampler,
-    folder: Path | None,
+    source: _Source | None,
     request: _Request,
     missing: Sequence[int],
     options: RunOptions,
 ) -> Iterator[int]:
     """Make the missing chunks, here or in worker processes; yields their numbers as they end."""
     workers = min(options.workers, len(missing))
-    if workers <= 1 or folder is None:
+    if workers <= 1 or source is None:
         for index in missing:
             _write_chunk(sampler, request, index)
             yield index
@@ -175,7 +199,7 @@ def _completed(
     # Forking a process in which torch runs threads may hang, hence "spawn".
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures = {pool.submit(_work, folder, options.device, request, i): i for i in missing}
+        futures = {pool.submit(_work, source, request, i): i for i in missing}
         try:
             for future in as_completed(futures):
                 future.result()
@@ -190,14 +214,14 @@ def _completed(
 
 
 @lru_cache(maxsize=1)
-def _worker_model(folder: Path, device: str) -> Generator:
+def _worker_model(source: _Source) -> Generator:
     torch.set_num_threads(1)
-    return Generator.load(folder, device)
+    return source.load()
 
 
-def _work(folder: Path, device: str, request: _Request, index: int) -> None:
+def _work(source: _Source, request: _Request, index: int) -> None:
     """Make a chunk in a worker process."""
-    _write_chunk(_worker_model(folder, device), request, index)
+    _write_chunk(_worker_model(source), request, index)
 
 
 def _write_chunk(sampler: Sampler, request: _Request, index: int) -> None:

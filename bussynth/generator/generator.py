@@ -13,17 +13,19 @@ import torch
 from bussynth.cohort import Cohort
 from bussynth.config import RunOptions
 from bussynth.errors import IntegrityError, UsageError
+from bussynth.generator.adapter import open_model
 from bussynth.generator.conditions import ConditionBatch, ConditionEncoder
-from bussynth.generator.config import TrainConfig
+from bussynth.generator.config import AdaptConfig, TrainConfig
 from bussynth.generator.device import autocast, resolve_device
 from bussynth.generator.folder import remove_leftovers, train_model
 from bussynth.generator.losses import denoising_losses, proximal_losses
-from bussynth.generator.plan import check_train
+from bussynth.generator.plan import check_adapt, check_train
 from bussynth.generator.prior import ConditionPrior
 from bussynth.generator.renoise import renoise
 from bussynth.generator.sampler import initial_noise, sample
-from bussynth.generator.storage import StoredModel, read_model
+from bussynth.generator.storage import StoredModel
 from bussynth.generator.training import build_denoiser
+from bussynth.generator.transfer import transfer
 from bussynth.generator.transform import Haar
 from bussynth.progress import SILENT, Progress
 
@@ -92,18 +94,23 @@ class Generator:
         self._denoiser = denoiser.to(self._device).eval().requires_grad_(False)
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "auto") -> Generator:
-        """Load a model folder.
+    def load(
+        cls, path: Path | str, device: str = "auto", base: Path | str | None = None
+    ) -> Generator:
+        """Load a model or an adapter.
 
         Args:
-            path: The folder.
+            path: Folder of a model or of an adapter, or ``builtin:NAME``.
             device: ``"auto"`` takes a GPU if there is one.
+            base: Of an adapter: its base, if that is not a built-in one.
 
         Raises:
-            IntegrityError: The training is unfinished, or a file was changed.
+            UsageError: A base is missing or not needed, or no built-in model has this name.
+            IntegrityError: The training is unfinished, a file was changed, or the base is not
+                the adapter's.
             DataError: There is no model.
         """
-        return cls(read_model(Path(path)), device)
+        return cls(open_model(path, base), device)
 
     @classmethod
     def train(
@@ -139,6 +146,42 @@ class Generator:
             train_model(cohort, out, plan, progress)
         remove_leftovers(out)
         return cls.load(out, options.device)
+
+    @classmethod
+    def adapt(
+        cls,
+        cohort: Cohort,
+        out: Path | str,
+        config: AdaptConfig | None = None,
+        *,
+        options: RunOptions | None = None,
+        progress: Progress = SILENT,
+        force: bool = False,
+    ) -> Generator:
+        """Fit an adapter to the ``train`` patients of a cohort, or go on with an interrupted one.
+
+        The base stays as it is; low-rank updates and condition embeddings are trained (Hu et al.
+        2021). Columns and values that the base has not met are learned like any other.
+
+        Args:
+            cohort: Cohort, split by patient unless synthetic, of the base's image size.
+            out: Adapter folder to make.
+            config: What to fit.
+            options: Where to run.
+            progress: Gets loss and images a second.
+            force: Start over, replacing an earlier output in ``out``.
+
+        Raises:
+            UsageError: See :func:`check_adapt`.
+            DataError: There are no training images, or the file system refused.
+            IntegrityError: The base is damaged.
+        """
+        options, config, out = options or RunOptions(), config or AdaptConfig(), Path(out)
+        plan = check_adapt(cohort, out, config, options=options, force=force)
+        if plan.state != "finished":
+            train_model(cohort, out, plan, progress)
+        remove_leftovers(out)
+        return cls.load(out, options.device, config.base)
 
     @property
     def digest(self) -> str:
@@ -261,6 +304,71 @@ class Generator:
                 noise = initial_noise(seeds[rows], tuple(clean.shape[1:])).to(clean)
                 with autocast(self._device):
                     latents = renoise(self._denoiser, clean, noise, encoded, strength, steps)
+                made[rows] = self._decoded(latents)
+        return made
+
+    def restyle(
+        self,
+        images: npt.NDArray[np.uint8],
+        source: Sequence[Mapping[str, Any]],
+        target: Sequence[Mapping[str, Any]],
+        strength: float,
+        seeds: Sequence[int] | None = None,
+        steps: int = 12,
+        guidance: float = 1.0,
+        batch_size: int | None = None,
+    ) -> npt.NDArray[np.uint8]:
+        """Re-render images under other conditions, such as another device.
+
+        See :mod:`bussynth.generator.transfer`. Image i depends on row i alone (up to the rounding
+        of the kernels).
+
+        Args:
+            images: uint8 ``(n, H, W)`` of the model's size.
+            source: Conditions of each image as it is, as in :meth:`sample`.
+            target: Conditions to render it under.
+            strength: Above 0 (the image itself, nearly) to 1 (hardly anything of it is left).
+            seeds: One for each image, for fresh noise; None takes the image's own noise, found by
+                inverting the ODE.
+            steps: Solver steps in each direction.
+            guidance: Scale of the difference between target and source; 1 is none beyond it.
+            batch_size: Images computed at once.
+
+        Returns:
+            uint8 ``(n, H, W)``.
+
+        Raises:
+            UsageError: Images of another size, or what :meth:`sample` refuses.
+        """
+        problems = self._row_problems(source, seeds) + self._image_problems(images, source)
+        problems += self._row_problems(target) + self._image_problems(images, target)
+        if not 0 < strength <= 1:
+            problems.append(f"strength={strength!r}: must lie above 0 and at most at 1")
+        if steps < 1:
+            problems.append(f"steps={steps!r}: must be at least 1")
+        if not 0 <= guidance <= 100:
+            problems.append("guidance must lie in 0 .. 100")
+        if problems:
+            raise UsageError("These images cannot be restyled.", list(dict.fromkeys(problems)))
+        made = np.empty_like(images)
+        for rows in self._batches(len(images), batch_size):
+            with torch.inference_mode():
+                clean, before = self._encoded(images[rows], source[rows])
+                after = self._encoder.encode(target[rows]).to(self._device)
+                noise = None
+                if seeds is not None:
+                    noise = initial_noise(seeds[rows], tuple(clean.shape[1:])).to(clean)
+                with autocast(self._device):
+                    latents = transfer(
+                        self._denoiser,
+                        clean,
+                        before,
+                        after,
+                        strength,
+                        noise=noise,
+                        steps=steps,
+                        guidance=guidance,
+                    )
                 made[rows] = self._decoded(latents)
         return made
 

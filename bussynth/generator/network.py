@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from bussynth.errors import IntegrityError
+from bussynth.generator.augment import LABELS
 from bussynth.generator.conditions import ConditionBatch
+from bussynth.generator.diffusion import PREDICTIONS
 from bussynth.generator.presets import Preset
 from bussynth.generator.transform import Haar
 
@@ -37,6 +39,9 @@ class Architecture:
         attention: Self-attention by level.
         values: Number of values of each condition column, columns in
             alphabetical order.
+        prediction: What the network predicts, see :mod:`bussynth.generator.diffusion`.
+        augmented: Whether the network is told how an image was altered, see
+            :mod:`bussynth.generator.augment`.
     """
 
     image_size: tuple[int, int]
@@ -45,19 +50,30 @@ class Architecture:
     layers: int
     attention: tuple[bool, ...]
     values: tuple[int, ...]
+    prediction: str = "edm"
+    augmented: bool = False
 
     @classmethod
     def of(
-        cls, preset: Preset, image_size: tuple[int, int], vocabulary: Mapping[str, Sequence[str]]
+        cls,
+        preset: Preset,
+        image_size: tuple[int, int],
+        vocabulary: Mapping[str, Sequence[str]],
+        *,
+        factor: int | None = None,
+        prediction: str = "edm",
+        augmented: bool = False,
     ) -> Architecture:
         """Architecture of a preset for images and conditions of a cohort."""
         return cls(
             image_size=image_size,
-            factor=preset.factor,
+            factor=preset.factor if factor is None else factor,
             channels=preset.channels,
             layers=preset.layers,
             attention=preset.attention,
             values=tuple(len(vocabulary[column]) for column in sorted(vocabulary)),
+            prediction=prediction,
+            augmented=augmented,
         )
 
     @property
@@ -85,6 +101,8 @@ class Architecture:
                 layers=int(data["layers"]),
                 attention=tuple(bool(v) for v in data["attention"]),
                 values=tuple(int(v) for v in data["values"]),
+                prediction=str(data["prediction"]),
+                augmented=bool(data["augmented"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError("The model's architecture cannot be read.") from error
@@ -95,7 +113,9 @@ class Architecture:
     def _sound(self) -> bool:
         """Whether the network can be built without exhausting the machine."""
         levels = len(self.channels)
-        if self.factor not in (2, 4) or not 1 <= levels <= 8 or len(self.attention) != levels:
+        if self.factor not in (1, 2, 4) or self.prediction not in PREDICTIONS:
+            return False
+        if not 1 <= levels <= 8 or len(self.attention) != levels:
             return False
         divisor = self.factor * 2 ** (levels - 1)
         return (
@@ -128,6 +148,7 @@ class ConditionalUNet(nn.Module):
         width = 4 * channels[0]
         self.columns = nn.ModuleList(nn.Embedding(n + 1, width) for n in architecture.values)
         self.box_state = nn.Embedding(3, width)
+        self.altered = nn.Linear(LABELS, width, bias=False) if architecture.augmented else None
         self.mix = nn.Sequential(nn.SiLU(), nn.Linear(width, width))
         self.unet = UNet2DModel(
             in_channels=bands + 1,
@@ -164,6 +185,8 @@ class ConditionalUNet(nn.Module):
         embedded = self.box_state(conditions.box_state)
         for j, column in enumerate(self.columns):
             embedded = embedded + column(conditions.codes[:, j])
+        if self.altered is not None and conditions.augment is not None:
+            embedded = embedded + self.altered(conditions.augment)
         box = conditions.box_map(x.shape[-2], x.shape[-1], self.architecture.factor)
         out = self.unet(
             torch.cat((x, box.to(x.dtype)), dim=1),

@@ -1,7 +1,7 @@
 """Named sizes of the generator, as data.
 
 Image size is the size a preset was tuned for; any size divisible by
-:attr:`Preset.divisor` works. Times are for orientation, measured or estimated.
+:meth:`Preset.divisor` works. Times are for orientation, measured or estimated.
 """
 
 from __future__ import annotations
@@ -39,9 +39,17 @@ class Preset:
     ema_decay: float
 
     @property
-    def divisor(self) -> int:
-        """What height and width of the images must be divisible by."""
-        return int(self.factor * 2 ** (len(self.channels) - 1))
+    def adapt_steps(self) -> int:
+        """Training steps of an adapter: a quarter of the base's, at most 2,000."""
+        return min(self.steps // 4, 2_000)
+
+    def divisor(self, factor: int | None = None) -> int:
+        """What height and width of the images must be divisible by.
+
+        Args:
+            factor: Another reduction of the Haar transform than the preset's.
+        """
+        return int((factor or self.factor) * 2 ** (len(self.channels) - 1))
 
 
 PRESETS: Final[dict[str, Preset]] = {

@@ -1,8 +1,8 @@
-"""The model folder: written whole, read with its digests checked.
+"""Model and adapter folders: written whole, read with their digests checked.
 
-``model.json`` names every other file by SHA-256 and is written last; a folder without it is an
-unfinished training. Weights are safetensors, everything else JSON: loading runs no code. No file
-holds a patient's name, pseudonym or box.
+``model.json`` (of an adapter ``adapter.json``) names every other file by SHA-256 and is written
+last; a folder without it is an unfinished training. Weights are safetensors, everything else
+JSON: loading runs no code. No file holds a patient's name, pseudonym or box.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -25,12 +26,43 @@ from bussynth.generator.checkpoint import TRAINING_FILE
 from bussynth.generator.network import Architecture
 from bussynth.generator.prior import ConditionPrior
 
-__all__ = ["MODEL_FILE", "SCHEMA", "StoredModel", "read_model", "read_record", "write_model"]
+__all__ = [
+    "ADAPTER_FILE",
+    "MODEL_FILE",
+    "StoredAdapter",
+    "StoredModel",
+    "read_adapter",
+    "read_model",
+    "read_record",
+    "write_adapter",
+    "write_model",
+]
 
-SCHEMA: Final = "bussynth-model/1"
 MODEL_FILE: Final = "model.json"
-_WEIGHTS_FILE: Final = "weights.safetensors"
+ADAPTER_FILE: Final = "adapter.json"
 _PRIOR_FILE: Final = "prior.json"
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What tells model and adapter folders apart."""
+
+    schema: str
+    weights: str
+    decides: tuple[str, ...]
+
+    @property
+    def keys(self) -> set[str]:
+        return {*self.decides, "bussynth", "training", "digest"}
+
+
+_DECIDES = ("schema", "architecture", "vocabulary", "files")
+_KINDS: Final = {
+    MODEL_FILE: _Kind("bussynth-model/2", "weights.safetensors", _DECIDES),
+    ADAPTER_FILE: _Kind(
+        "bussynth-adapter/1", "adapter.safetensors", (*_DECIDES, "base", "rank", "alpha")
+    ),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +72,7 @@ class StoredModel:
     Attributes:
         architecture: The network.
         vocabulary: Values of each condition column.
-        weights: Averaged weights by name.
+        weights: Averaged weights by name, float32.
         prior: Prior over conditions and boxes.
         training: Record of the training, plain values.
         digest: ``"sha256:..."`` over architecture, vocabulary, weights and prior.
@@ -54,13 +86,28 @@ class StoredModel:
     digest: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredAdapter(StoredModel):
+    """Content of an adapter folder; ``weights`` are the updates of the base's.
+
+    Attributes:
+        base: ``digest`` of the base and its ``name`` if it is a built-in one.
+        rank: Rank of the updates.
+        alpha: Scale of the updates times the rank.
+    """
+
+    base: Mapping[str, Any]
+    rank: int
+    alpha: float
+
+
 def _sha256(data: bytes) -> str:
     return "sha256:" + hashlib.sha256(data).hexdigest()
 
 
-def _digest(record: Mapping[str, Any]) -> str:
+def _digest(record: Mapping[str, Any], kind: _Kind) -> str:
     """Digest of what decides the images, not of when and where it was trained."""
-    content = {key: record[key] for key in ("schema", "architecture", "vocabulary", "files")}
+    content = {key: record[key] for key in kind.decides}
     return _sha256(atomic.canonical_json(content).encode())
 
 
@@ -72,6 +119,7 @@ def write_model(
     weights: Mapping[str, Tensor],
     prior: ConditionPrior,
     training: Mapping[str, Any],
+    half: bool = False,
 ) -> None:
     """Finish a model folder; ``model.json`` comes last.
 
@@ -82,63 +130,125 @@ def write_model(
         weights: Averaged weights by name.
         prior: Prior over conditions and boxes.
         training: Record of the training, plain values without patient data.
+        half: Store weights in half precision.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    _write(folder, MODEL_FILE, architecture, vocabulary, weights, prior, training, half, {})
+
+
+def write_adapter(
+    folder: Path,
+    *,
+    architecture: Architecture,
+    vocabulary: Mapping[str, Sequence[str]],
+    weights: Mapping[str, Tensor],
+    prior: ConditionPrior,
+    training: Mapping[str, Any],
+    base: Mapping[str, Any],
+    rank: int,
+    alpha: float,
+) -> None:
+    """Finish an adapter folder in half precision; ``adapter.json`` comes last.
+
+    Args:
+        folder: An existing folder.
+        architecture: The network, with the conditions of the adapter.
+        vocabulary: Values of each condition column.
+        weights: Averaged updates by name.
+        prior: Prior over conditions and boxes.
+        training: Record of the training, plain values without patient data.
+        base: ``digest`` and ``name`` of the base.
+        rank: Rank of the updates.
+        alpha: Scale of the updates times the rank.
+    """
+    extra = {"base": dict(base), "rank": rank, "alpha": alpha}
+    _write(folder, ADAPTER_FILE, architecture, vocabulary, weights, prior, training, True, extra)
+
+
+def _write(
+    folder: Path,
+    name: str,
+    architecture: Architecture,
+    vocabulary: Mapping[str, Sequence[str]],
+    weights: Mapping[str, Tensor],
+    prior: ConditionPrior,
+    training: Mapping[str, Any],
+    half: bool,
+    extra: Mapping[str, Any],
+) -> None:
+    kind, precision = _KINDS[name], torch.float16 if half else torch.float32
+    tensors = {k: v.detach().cpu().to(precision).contiguous() for k, v in weights.items()}
     files = {
-        _WEIGHTS_FILE: save_tensors(tensors),
+        kind.weights: save_tensors(tensors),
         _PRIOR_FILE: (atomic.canonical_json(prior.to_dict(), indent=2) + "\n").encode(),
     }
-    for name, data in files.items():
-        atomic.write_bytes(folder / name, data)
+    for file, data in files.items():
+        atomic.write_bytes(folder / file, data)
     record: dict[str, Any] = {
-        "schema": SCHEMA,
+        "schema": kind.schema,
         "bussynth": __version__,
         "architecture": architecture.to_dict(),
         "vocabulary": {column: list(values) for column, values in vocabulary.items()},
-        "files": {name: _sha256(data) for name, data in files.items()},
+        "files": {file: _sha256(data) for file, data in files.items()},
         "training": dict(training),
+        **extra,
     }
-    atomic.write_json(folder / MODEL_FILE, record | {"digest": _digest(record)})
+    atomic.write_json(folder / name, record | {"digest": _digest(record, kind)})
 
 
 def read_record(folder: Path) -> dict[str, Any]:
-    """Read and check ``model.json`` alone.
+    """Read and check ``model.json`` or ``adapter.json`` alone.
 
     Raises:
         IntegrityError: The training is unfinished, or the record damaged or of a foreign schema.
-        DataError: There is no model.
+        DataError: There is neither.
     """
-    path = folder / MODEL_FILE
+    name = ADAPTER_FILE if (folder / ADAPTER_FILE).is_file() else MODEL_FILE
+    path, kind = folder / name, _KINDS[name]
     if not path.is_file():
         if (folder / TRAINING_FILE).is_file():
             raise IntegrityError(
-                f"{folder} holds an unfinished training; run the same train command again."
+                f"{folder} holds an unfinished training; run the same command again."
             )
-        raise DataError(f"{folder} holds no model: {MODEL_FILE} is missing.")
+        raise DataError(f"{folder} holds no model: {MODEL_FILE} is missing.{_pickles(folder)}")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError, OSError, RecursionError) as error:
         raise IntegrityError(f"{path} cannot be read.") from error
-    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+    if not isinstance(record, dict) or record.get("schema") != kind.schema:
         found = record.get("schema") if isinstance(record, dict) else None
-        raise IntegrityError(f"{path} has schema {found!r}; this version reads {SCHEMA!r}.")
-    keys = {"schema", "bussynth", "architecture", "vocabulary", "files", "training", "digest"}
-    if set(record) != keys or not isinstance(record["files"], dict):
+        raise IntegrityError(
+            f"{path} has schema {found!r}; this version reads {kind.schema!r}."
+            f"{_newer(found, kind.schema)}"
+        )
+    if set(record) != kind.keys or not isinstance(record["files"], dict):
         raise IntegrityError(f"{path} lacks fields or has unknown ones.")
-    if set(record["files"]) != {_WEIGHTS_FILE, _PRIOR_FILE}:
+    if set(record["files"]) != {kind.weights, _PRIOR_FILE}:
         raise IntegrityError(f"{path} names other files than a model has.")
-    if _digest(record) != record["digest"]:
+    if _digest(record, kind) != record["digest"]:
         raise IntegrityError(f"{path} was changed: its digest does not match.")
     return record
 
 
-def read_model(folder: Path) -> StoredModel:
-    """Read a model folder.
+def _newer(found: Any, known: str) -> str:
+    """What to do about another version of the schema."""
+    name, _, version = known.partition("/")
+    if not isinstance(found, str) or not found.startswith(name + "/"):
+        return ""
+    number = found.partition("/")[2]
+    if number.isdecimal() and int(number) > int(version):
+        return " It was written by a newer bussynth: install that version."
+    return " It was written by an older bussynth: train it again."
 
-    Raises:
-        IntegrityError: The training is unfinished, or a file was changed or is missing.
-        DataError: There is no model.
-    """
+
+def _pickles(folder: Path) -> str:
+    """A word on weights that are there but are never opened."""
+    if any(path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl") for path in folder.glob("*")):
+        return " Pickled weights can run code and are never read; only safetensors are."
+    return ""
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Record of a folder, and the fields of :class:`StoredModel`."""
     record = read_record(folder)
     content: dict[str, bytes] = {}
     problems = []
@@ -146,15 +256,21 @@ def read_model(folder: Path) -> StoredModel:
         try:
             content[name] = (folder / name).read_bytes()
         except OSError:
-            problems.append(f"{name} is missing or cannot be read")
+            problems.append(f"{name} is missing or cannot be read.{_pickles(folder)}")
             continue
         if _sha256(content[name]) != digest:
             problems.append(f"{name} was changed: its digest does not match")
     if problems:
         raise IntegrityError(f"The model in {folder} is damaged.", problems)
+    prior_bytes = content.pop(_PRIOR_FILE)
+    ((name, weight_bytes),) = content.items()
+    if weight_bytes[:1] == b"\x80" or weight_bytes[:4] == b"PK\x03\x04":
+        raise IntegrityError(
+            f"{folder / name} is a pickle, not safetensors; it may run code and is not opened."
+        )
     try:
-        weights = load_tensors(content[_WEIGHTS_FILE])
-        prior = ConditionPrior.from_dict(json.loads(content[_PRIOR_FILE]))
+        weights = {k: v.float() for k, v in load_tensors(weight_bytes).items()}
+        prior = ConditionPrior.from_dict(json.loads(prior_bytes))
     except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise IntegrityError(f"The model in {folder} is damaged.") from error
     architecture = Architecture.from_dict(record["architecture"])
@@ -166,11 +282,45 @@ def read_model(folder: Path) -> StoredModel:
         or counts != architecture.values
     ):
         raise IntegrityError(f"The parts of the model in {folder} do not fit together.")
-    return StoredModel(
-        architecture=architecture,
-        vocabulary=vocabulary,
-        weights=weights,
-        prior=prior,
-        training=record["training"],
-        digest=record["digest"],
-    )
+    return record, {
+        "architecture": architecture,
+        "vocabulary": vocabulary,
+        "weights": weights,
+        "prior": prior,
+        "training": record["training"],
+        "digest": record["digest"],
+    }
+
+
+def read_model(folder: Path) -> StoredModel:
+    """Read a model folder.
+
+    Raises:
+        IntegrityError: The training is unfinished, a file was changed or is missing, or the
+            folder holds an adapter.
+        DataError: There is no model.
+    """
+    record, fields = _read(folder)
+    if "rank" in record:
+        raise IntegrityError(f"{folder} holds an adapter, not a whole model.")
+    return StoredModel(**fields)
+
+
+def read_adapter(folder: Path) -> StoredAdapter:
+    """Read an adapter folder, without its base.
+
+    Raises:
+        IntegrityError: The training is unfinished, or a file was changed or is missing.
+        DataError: There is no adapter.
+    """
+    record, fields = _read(folder)
+    base, rank, alpha = record.get("base"), record.get("rank"), record.get("alpha")
+    if (
+        not isinstance(base, dict)
+        or not isinstance(base.get("digest"), str)
+        or not isinstance(rank, int)
+        or not isinstance(alpha, (int, float))
+        or rank < 1
+    ):
+        raise IntegrityError(f"{folder} is no adapter, or its record is damaged.")
+    return StoredAdapter(**fields, base=base, rank=rank, alpha=float(alpha))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from bussynth.errors import UsageError
-from bussynth.generator.checkpoint import LossLog, Position, restore, store
-from bussynth.generator.config import TrainConfig
-from bussynth.generator.dataset import BatchOrder, TrainingSet
+from bussynth.generator.batches import Batch, BatchMaker
+from bussynth.generator.checkpoint import CHECKPOINT_FILE, LossLog, Position, restore, store
+from bussynth.generator.config import FitConfig
 from bussynth.generator.device import autocast
-from bussynth.generator.diffusion import Denoiser, edm_loss, train_sigma
+from bussynth.generator.diffusion import Denoiser, edm_loss
+from bussynth.generator.distributed import World, parallel, unsynchronised
 from bussynth.generator.ema import WeightAverage
 from bussynth.generator.network import Architecture, ConditionalUNet
 from bussynth.generator.seeds import derive_seed
-from bussynth.generator.transform import Haar
 from bussynth.progress import SILENT, Progress
 
 __all__ = ["Schedule", "TrainedWeights", "build_denoiser", "fit"]
@@ -53,7 +54,7 @@ class Schedule:
     cosine: bool
 
     @classmethod
-    def of(cls, config: TrainConfig) -> Schedule:
+    def of(cls, config: FitConfig) -> Schedule:
         """Schedule of a resolved configuration."""
         return cls(config.steps, config.minutes, config.warmup_steps, config.schedule == "cosine")
 
@@ -94,7 +95,7 @@ def build_denoiser(architecture: Architecture, seed: int | None = None) -> Denoi
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0 if seed is None else derive_seed("weights", seed))
-        denoiser = Denoiser(ConditionalUNet(architecture))
+        denoiser = Denoiser(ConditionalUNet(architecture), architecture.prediction)
     # Convolutions run up to twice as fast in this memory layout, on CPUs and on GPUs.
     return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -103,62 +104,57 @@ class _Run:
     """One training process: the objects a step needs."""
 
     def __init__(
-        self,
-        data: TrainingSet,
-        transform: Haar,
-        denoiser: Denoiser,
-        config: TrainConfig,
-        device: torch.device,
+        self, batches: BatchMaker, denoiser: Denoiser, config: FitConfig, device: torch.device
     ) -> None:
-        self.transform = transform
-        self.data, self.denoiser, self.config, self.device = data, denoiser, config, device
+        self.batches, self.denoiser, self.config, self.device = batches, denoiser, config, device
         self.schedule = Schedule.of(config)
         self.batch_size = config.batch_size or 1
         self.peak = config.learning_rate or 0.0
-        self.order = BatchOrder(len(data), self.batch_size, config.seed)
         self.average = WeightAverage(denoiser, config.ema_decay or 0.0)
-        self.parameters = list(denoiser.parameters())
+        self.parameters = [p for p in denoiser.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.peak, betas=_BETAS, weight_decay=config.weight_decay
         )
+        self.model = parallel(denoiser)
 
     def step(self, position: Position) -> Tensor:
-        """Take one step; returns the detached loss."""
-        config, step = self.config, position.step
-        generator = torch.Generator().manual_seed(derive_seed("step", config.seed, step))
-        rows = self.order.rows(step)
-        pixels = torch.from_numpy(self.data.images[rows.numpy()])
-        conditions = self.data.encoded[rows]
-        n = len(rows)
-        flip = torch.rand(n, generator=generator) < (0.5 if config.flip else 0.0)
-        pixels = torch.where(flip.view(-1, 1, 1), pixels.flip(-1), pixels)
-        uniform = torch.rand((n, conditions.codes.shape[1] + 2), generator=generator)
-        conditions = conditions.mirrored(flip, pixels.shape[-1]).hidden(
-            uniform, config.condition_dropout, config.joint_dropout
-        )
-        clean = self.transform.encode(pixels)
-        # All noise is drawn on the CPU, so a GPU trains on the same noise as a CPU does.
-        noise = torch.randn(clean.shape, generator=generator)
-        sigma = train_sigma(torch.randn(n, generator=generator))
-        with autocast(self.device):
-            loss = edm_loss(
-                self.denoiser,
-                self._place(clean),
-                self._place(noise),
-                sigma.to(self.device),
-                conditions.to(self.device),
-            ).mean()
+        """Take one step.
+
+        Returns:
+            The detached loss, of this process's share of the batch.
+
+        Raises:
+            FloatingPointError: The gradient is not finite; no weight was touched.
+        """
+        batch = self.batches.batch(position.step)
+        parts = batch.split(self.config.accumulate)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        for number, part in enumerate(parts, start=1):
+            # Processes exchange gradients once a step, after the last part.
+            with nullcontext() if number == len(parts) else unsynchronised(self.model):
+                loss = self._loss(part) / len(parts)
+                loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        if not torch.isfinite(norm):
+            raise FloatingPointError
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * self.schedule.rate(position)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters, config.clip_norm)
         self.optimizer.step()
-        self.average.update(self.denoiser, step + 1)
-        return loss.detach()
+        self.average.update(self.denoiser, position.step + 1)
+        return total
 
-    def _place(self, maps: Tensor) -> Tensor:
-        return maps.to(self.device, memory_format=torch.channels_last)
+    def _loss(self, batch: Batch) -> Tensor:
+        with autocast(self.device):
+            return edm_loss(
+                self.model,
+                batch.clean.to(self.device, memory_format=torch.channels_last),
+                batch.noise.to(self.device, memory_format=torch.channels_last),
+                batch.sigma.to(self.device),
+                batch.conditions.to(self.device),
+                self.denoiser.prediction,
+            ).mean()
 
     def checkpoint_due(self, position: Position, last: Position) -> bool:
         """Whether the time or steps between checkpoints have passed since ``last``."""
@@ -168,64 +164,79 @@ class _Run:
 
 
 def fit(
-    data: TrainingSet,
-    architecture: Architecture,
-    config: TrainConfig,
+    batches: BatchMaker,
+    denoiser: Denoiser,
+    config: FitConfig,
     folder: Path,
     device: torch.device,
     progress: Progress = SILENT,
 ) -> TrainedWeights:
     """Train, or go on training, until the schedule ends.
 
+    Under ``torchrun`` or ``accelerate launch`` each process takes its share of every batch; the
+    result is that of one process up to rounding. The first process alone writes.
+
     Args:
-        data: Images and conditions.
-        architecture: The network.
+        batches: What each step sees.
+        denoiser: What to train; parameters that require no gradient stay as they are.
         config: Resolved: batch size, learning rate and EMA decay are not None.
         folder: Where the checkpoint and the loss log lie.
         device: Where to train.
         progress: Where to report; gets loss and images a second.
+
+    Raises:
+        UsageError: The loss is no longer a number; the checkpoint holds the last good weights.
     """
-    denoiser = build_denoiser(architecture, config.seed).to(device).train()
-    run = _Run(data, Haar(architecture.factor), denoiser, config, device)
+    world = World.current()
+    denoiser = denoiser.to(device).train()
+    run = _Run(batches, denoiser, config, device)
     position = saved = restore(folder, denoiser, run.average, run.optimizer)
-    log = LossLog(folder, position.step)
+    world.wait()
+    log = LossLog(folder, position.step) if world.first else None
     # Where time may end the training first, no number of images is the goal.
     total = None
     if config.steps is not None and config.minutes is None:
         total = config.steps * run.batch_size
     losses: list[Tensor] = []
+    last = math.nan if log is None else log.last
     with progress.task("Training", total=total, done=position.step * run.batch_size) as task:
         start, offset = time.monotonic(), position.seconds
         logged = position
         while run.schedule.progress(position) < 1:
-            losses.append(run.step(position))
-            position = Position(position.step + 1, offset + time.monotonic() - start)
+            try:
+                losses.append(run.step(position))
+            except FloatingPointError:
+                if world.first:
+                    store(folder, denoiser, run.average, run.optimizer, position)
+                raise UsageError(
+                    f"The loss is no longer a number at step {position.step + 1}. The weights "
+                    f"before it, average included, are kept in {folder / CHECKPOINT_FILE}; train "
+                    "again with a smaller learning_rate, or look at the images."
+                ) from None
+            seconds = world.agree(offset + time.monotonic() - start)
+            position = Position(position.step + 1, seconds)
             done = run.schedule.progress(position) >= 1
             if done or position.step % _LOG_STEPS == 0:
-                mean = torch.stack(losses).mean().item()
-                if not math.isfinite(mean):
-                    raise UsageError(
-                        f"The loss is no longer a number at step {position.step}; train again "
-                        "with a smaller learning_rate."
-                    )
+                last = world.mean(torch.stack(losses).mean()).item()
                 pace = len(losses) * run.batch_size / max(position.seconds - logged.seconds, 1e-9)
-                log.write(
-                    {
-                        "step": position.step,
-                        "loss": round(mean, 6),
-                        "learning_rate": run.peak * run.schedule.rate(position),
-                        "seconds": round(position.seconds, 1),
-                        "images_per_second": round(pace, 2),
-                    }
-                )
+                if log is not None:
+                    log.write(
+                        {
+                            "step": position.step,
+                            "loss": round(last, 6),
+                            "learning_rate": run.peak * run.schedule.rate(position),
+                            "seconds": round(position.seconds, 1),
+                            "images_per_second": round(pace, 2),
+                        }
+                    )
                 losses, logged = [], position
                 if total is None:
                     share = max(run.schedule.progress(position), 1e-6)
                     task.expect(round(position.step * run.batch_size / share))
-                task.advance(run.batch_size, loss=f"{mean:.4f}")
+                task.advance(run.batch_size, loss=f"{last:.4f}")
             else:
                 task.advance(run.batch_size)
-            if done or run.checkpoint_due(position, saved):
+            if world.first and (done or run.checkpoint_due(position, saved)):
                 store(folder, denoiser, run.average, run.optimizer, position)
                 saved = position
-    return TrainedWeights(run.average.weights, position, log.last)
+    return TrainedWeights(run.average.weights, position, round(last, 6))

@@ -23,8 +23,9 @@ SIGMA_DATA = 0.5
 
 # Of images in [-1, 1], in the order of `bands`: average, horizontal, vertical, diagonal. Mean
 # brightness is about -0.5 and every level doubles the average band, hence the centres.
-_CENTRE = {2: (-1.0,), 4: (-2.0,)}
+_CENTRE = {1: (-0.5,), 2: (-1.0,), 4: (-2.0,)}
 _SCALES = {
+    1: (0.405,),
     2: (0.81, 0.14, 0.16, 0.056),
     4: (
         *(1.63, 0.25, 0.32, 0.12, 0.14, 0.15, 0.06, 0.08),
@@ -58,7 +59,8 @@ class Haar:
     """Image to scaled Haar bands and back.
 
     Attributes:
-        factor: 2 (one level, 4 bands) or 4 (two levels, all bands split again, 16 bands).
+        factor: 2 (one level, 4 bands) or 4 (two levels, all bands split again, 16 bands); 1 leaves
+            the pixels as they are but for their scale, to compare with.
     """
 
     factor: int = 2
@@ -105,7 +107,7 @@ class Haar:
         """Scaled bands of grey images.
 
         Args:
-            pixels: uint8 ``(n, H, W)``, H and W divisible by ``factor``.
+            pixels: uint8 or float32 ``(n, H, W)`` in [0, 255], H and W divisible by ``factor``.
 
         Returns:
             float32 ``(n, factor**2, H/factor, W/factor)``; on breast ultrasound each band has a

@@ -36,6 +36,7 @@ class AuditReport:
         aggregate: The figures that may leave the hospital.
         cohort_digest: Digest of the audited synthetic cohort.
         cohort_images: Number of audited images.
+        train_digest: Digest of the training images they were compared with, if it is known.
     """
 
     verdict: str
@@ -43,6 +44,7 @@ class AuditReport:
     aggregate: dict[str, Any]
     cohort_digest: str
     cohort_images: int
+    train_digest: str | None
 
     def to_package(self) -> dict[str, Any]:
         """Return what goes into the package as ``reports/audit.json``, and nothing else."""
@@ -89,7 +91,12 @@ def read_audit(folder: Path) -> AuditReport:
 
 
 def check_gate(
-    report: AuditReport, *, cohort_digest: str, images: int, accept_inconclusive: bool
+    report: AuditReport,
+    *,
+    cohort_digest: str,
+    images: int,
+    accept_inconclusive: bool,
+    source_digest: str | None = None,
 ) -> None:
     """Refuse to release what the audit does not cover or does not clear.
 
@@ -99,13 +106,20 @@ def check_gate(
         images: Number of its images.
         accept_inconclusive: Whether a person has decided to release after an inconclusive
             audit; the package will say so.
+        source_digest: Of the cohort whose images these were derived from, if they were.
 
     Raises:
-        AuditGateError: The audit is of other images, failed, or is inconclusive and that was
+        AuditGateError: The audit is of other images or compared derived images with others than
+            their sources, failed, or is inconclusive and that was
             not accepted.
     """
     if report.cohort_digest != cohort_digest or report.cohort_images != images:
         raise AuditGateError(f"The audit is of another cohort than the one to export; {_RERUN}.")
+    if source_digest is not None and report.train_digest != source_digest:
+        raise AuditGateError(
+            "The audit did not compare these images with those they were derived from; audit them "
+            "against that cohort."
+        )
     if report.verdict == "FAIL":
         raise AuditGateError(
             "The privacy audit failed, so the cohort is not exported. Read the report, change "
@@ -149,6 +163,8 @@ def _parse(report: Any, file: Path) -> AuditReport:
     if not isinstance(synthetic.get("digest"), str) or not isinstance(synthetic.get("images"), int):
         problems.append("inputs.synthetic: needs digest and images")
     problems += _leaks(aggregate, {key: inputs[key] for key in inputs if key != "synthetic"})
+    train = inputs.get("train")
+    compared = train.get("digest") if isinstance(train, dict) else None
     if problems:
         raise AuditGateError(f"{file} is not a report this version can use; {_RERUN}.", problems)
     return AuditReport(
@@ -157,6 +173,7 @@ def _parse(report: Any, file: Path) -> AuditReport:
         aggregate=aggregate,
         cohort_digest=synthetic["digest"],
         cohort_images=synthetic["images"],
+        train_digest=compared if isinstance(compared, str) else None,
     )
 
 

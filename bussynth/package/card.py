@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from bussynth.package.manifest import ENVELOPE
-from bussynth.package.marking import DIGITAL_SOURCE_TYPE
+from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE
 
 __all__ = ["license_text", "license_url", "render_card"]
 
@@ -60,7 +60,7 @@ def render_card(facts: Mapping[str, Any]) -> str:
     Args:
         facts: ``name version license description publisher created_at tool_version images
             height width conditions masks boxes verdict reasons aggregate accepted_inconclusive
-            key_id url``.
+            derived key_id url``.
 
     Returns:
         Markdown with the YAML front matter that Hugging Face reads.
@@ -83,7 +83,7 @@ def render_card(facts: Mapping[str, Any]) -> str:
         figures=figures[:_MAX_FIGURES],
         more_figures=max(0, len(figures) - _MAX_FIGURES),
         envelope=_Safe(ENVELOPE),
-        source_type=_Safe(DIGITAL_SOURCE_TYPE),
+        source_type=_Safe(DIGITAL_SOURCE_TYPE if facts["derived"] is None else DERIVED_SOURCE_TYPE),
         # Inside code spans nothing is interpreted; both are held to plain characters.
         plain_name=_Safe(facts["name"]),
         plain_key=_Safe(facts["key_id"]),
@@ -105,7 +105,10 @@ def _front_matter(facts: Mapping[str, Any]) -> str:
         "license": facts["license"].lower() if known else "other",
         **({} if known else {"license_name": facts["license"].lower()}),
         "task_categories": ["image-classification"],
-        "tags": ["synthetic", "medical", "ultrasound", "breast"],
+        "tags": [
+            "synthetic" if facts["derived"] is None else "derived-from-real",
+            *("medical", "ultrasound", "breast"),
+        ],
         "size_categories": [size if not size.startswith("<") else "n<1K"],
         "configs": [
             {

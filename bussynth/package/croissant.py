@@ -11,7 +11,7 @@ from typing import Any
 
 from bussynth.package.card import license_url
 from bussynth.package.manifest import FileEntry
-from bussynth.package.marking import DIGITAL_SOURCE_TYPE
+from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE
 
 __all__ = ["croissant_metadata"]
 
@@ -34,6 +34,14 @@ _CONTEXT: dict[str, Any] = {
     "examples": {"@id": "cr:examples", "@type": "@json"},
     **{term: f"cr:{term}" for term in _TERMS.split()},
 }
+_SYNTHETIC = (
+    "Synthetic: images drawn by a generative model that was trained on a cohort of "
+    "breast-ultrasound images; labels are the conditions asked of the model."
+)
+_DERIVED = (
+    "Derived: real breast-ultrasound images, each altered by a generative model; labels are those "
+    "of the examination, except for what the model was asked to alter."
+)
 _PARQUET = "application/x-parquet"
 _FORMATS = {
     ".parquet": _PARQUET,
@@ -58,6 +66,13 @@ def croissant_metadata(
     """
     identifier = f"urn:bussynth:package:{facts['name']}:{facts['version']}"
     audit = f"Privacy audit: {facts['verdict']}. " + " ".join(facts["reasons"])
+    made, source_type, keyword = _SYNTHETIC, DIGITAL_SOURCE_TYPE, "synthetic"
+    if facts["derived"] is not None:
+        made, source_type, keyword = _DERIVED, DERIVED_SOURCE_TYPE, "derived from real images"
+        audit = (
+            "Derived from real examinations; treat as personal data. The publisher declares: "
+            f"{facts['derived']} {audit}"
+        )
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -75,12 +90,9 @@ def croissant_metadata(
         "datePublished": facts["created_at"],
         "inLanguage": "en",
         "isLiveDataset": False,
-        "keywords": ["synthetic", "ultrasound", "breast", "medical imaging"],
-        "digitalSourceType": DIGITAL_SOURCE_TYPE,
-        "rai:dataCollection": (
-            "Synthetic: images drawn by a generative model that was trained on a cohort of "
-            "breast-ultrasound images; labels are the conditions asked of the model."
-        ),
+        "keywords": [keyword, "ultrasound", "breast", "medical imaging"],
+        "digitalSourceType": source_type,
+        "rai:dataCollection": made,
         "rai:dataUseCases": "Method development, teaching, pre-training; not diagnosis.",
         "rai:dataLimitations": "Not read by physicians; frequencies follow the request.",
         "rai:dataBiases": "Biases of the cohort the model was trained on carry over.",
@@ -115,12 +127,9 @@ def _file(name: str, entry: FileEntry) -> dict[str, Any]:
 def _record_set(facts: Mapping[str, Any], *, masks: bool) -> dict[str, Any]:
     columns = [
         ("id", "sc:Text", "Name of the image."),
-        ("image", "sc:ImageObject", "The synthetic image, 8-bit grey PNG."),
+        ("image", "sc:ImageObject", "The image, 8-bit grey PNG."),
         ("sha256", "sc:Text", "Digest of the bytes of the image."),
-        *(
-            (name, "sc:Text", f"Condition asked of the model: {name}.")
-            for name in facts["conditions"]
-        ),
+        *((name, "sc:Text", f"Condition of the image: {name}.") for name in facts["conditions"]),
         ("lesion_box", "cr:BoundingBox", "x0, y0, x1, y1 in pixels; absent without a lesion."),
     ]
     if masks:

@@ -131,8 +131,9 @@ class PackageDataset:
     def __repr__(self) -> str:
         info = self._info
         height, width = self.image_size
+        what = "synthetic images" if info.manifest.derived is None else "images derived from real"
         return (
-            f"{type(self).__name__}({info.name} {info.version}: {len(self)} synthetic images of "
+            f"{type(self).__name__}({info.name} {info.version}: {len(self)} {what} of "
             f"{width}x{height}, classes {', '.join(self.classes)}; licence {info.license}; "
             f"privacy audit: {info.verdict})"
         )

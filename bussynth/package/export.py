@@ -31,7 +31,7 @@ from bussynth.package.export_config import ExportConfig
 from bussynth.package.info import PackageInfo
 from bussynth.package.keys import PublicKey, load_private_key
 from bussynth.package.manifest import CLAIM, ENVELOPE, FileEntry, Manifest
-from bussynth.package.marking import mark_png
+from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE, mark_png
 from bussynth.package.signature import sign_payload
 from bussynth.package.verify import verify_package
 from bussynth.progress import SILENT, Progress
@@ -50,7 +50,7 @@ class ExportPlan:
     """An export of which everything has been checked but the images themselves.
 
     Attributes:
-        cohort: The synthetic cohort.
+        cohort: The cohort, synthetic or derived from real images.
         report: Its audit, which lets it pass.
         config: What to call it.
         key_id: Id of the signing key.
@@ -108,7 +108,8 @@ def check_export(
 
     Raises:
         UsageError: The key or the output place is wrong.
-        DataError: The cohort is not synthetic or cannot be read.
+        DataError: The cohort is not synthetic, or derived from real images and that was not
+            declared, or cannot be read.
         AuditGateError: The audit forbids the export.
     """
     plan, _ = _prepare(
@@ -145,9 +146,10 @@ def export_package(
 
     Raises:
         UsageError: The key or the output place is wrong.
-        DataError: The cohort is not synthetic, or holds what no synthetic cohort may hold.
+        DataError: The cohort is not synthetic, or derived from real images and that was not
+            declared, or holds what no synthetic cohort may hold.
         AuditGateError: The audit is missing, of another cohort, failed, or is inconclusive
-            and that was not accepted.
+            and that was not accepted; or derived images were not audited against their sources.
         IntegrityError: The cohort was changed since it was written.
     """
     plan, private = _prepare(
@@ -182,19 +184,14 @@ def _prepare(
         if inside == resolved or inside in resolved.parents or resolved in inside.parents:
             raise UsageError(f"{out} overlaps the folder of the {what}; choose another place.")
     cohort = Cohort.open(synthetic)
-    if cohort.kind != "synthetic":
-        raise DataError(
-            f"{synthetic} is a {cohort.kind} cohort; only synthetic cohorts are exported. "
-            "Make one with `bussynth generate`."
-        )
-    if cohort.split_record is not None or set(cohort.counts) & {"patients", "splits"}:
-        raise DataError(f"{synthetic} counts patients or splits; it is no synthetic cohort.")
+    config = _check_kind(cohort, config)
     report = read_audit(audit)
     check_gate(
         report,
         cohort_digest=cohort.digest,
         images=len(cohort),
         accept_inconclusive=config.accept_inconclusive,
+        source_digest=None if cohort.derived is None else str(cohort.derived.get("source")),
     )
     plan = ExportPlan(
         cohort=cohort,
@@ -205,6 +202,48 @@ def _prepare(
         created_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     return plan, private
+
+
+def _check_kind(cohort: Cohort, config: ExportConfig) -> ExportConfig:
+    """Refuse what may not leave; returns the configuration with the words that fit the images."""
+    if cohort.derived is not None and cohort.kind != "phantom":
+        return _check_derived(cohort, config)
+    if cohort.kind != "synthetic":
+        raise DataError(
+            f"{cohort.path} is a {cohort.kind} cohort; only synthetic cohorts are exported. "
+            "Make one with `bussynth generate`."
+        )
+    if cohort.split_record is not None or set(cohort.counts) & {"patients", "splits"}:
+        raise DataError(f"{cohort.path} counts patients or splits; it is no synthetic cohort.")
+    if config.declare_derived is not None:
+        raise UsageError(
+            f"{cohort.path} was not derived from real images; leave --declare-derived out."
+        )
+    return config
+
+
+def _check_derived(cohort: Cohort, config: ExportConfig) -> ExportConfig:
+    """Refuse images derived from real ones unless somebody answers for them.
+
+    The declaration lifts the refusal of the kind alone. The audit searches for copies of training
+    patients, so images derived from others would pass it unexamined.
+    """
+    if config.declare_derived is None:
+        raise DataError(
+            f"{cohort.path} was derived from real images: each shows the findings of a patient, "
+            "so they are personal data and are not exported. Share images of `bussynth generate` "
+            "instead; or, if the law or the patients allow it, declare on what grounds with "
+            "--declare-derived TEXT. Their audit must clear them all the same."
+        )
+    if set(cohort.counts.get("splits", {})) != {"train"}:
+        raise DataError(
+            f"{cohort.path} holds images derived from others than training patients, which an "
+            "audit cannot clear: it searches for copies of training patients. Derive from those "
+            "alone: `bussynth restyle --split train`."
+        )
+    if config.description == ExportConfig().description:
+        return replace(config, description="Breast-ultrasound images derived from real ones.")
+    return config
 
 
 def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
@@ -256,10 +295,12 @@ def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
         "reasons": report.reasons,
         "aggregate": report.aggregate,
         "accepted_inconclusive": report.verdict == "INCONCLUSIVE",
+        "derived": config.declare_derived,
         "key_id": plan.key_id,
     }
     (staging / "reports").mkdir()
-    _write_json(staging / "reports" / "audit.json", report.to_package())
+    declared = {} if facts["derived"] is None else {"derived_from_real": facts["derived"]}
+    _write_json(staging / "reports" / "audit.json", report.to_package() | declared)
     _write_text(staging / "LICENSE.txt", license_text(config.license, publisher))
     _write_text(staging / "README.md", render_card(facts))
     papers = croissant_metadata(facts, _entries(staging), masks=cohort.has_masks)
@@ -280,20 +321,23 @@ def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
         accepted_inconclusive=facts["accepted_inconclusive"],
         audit_sha256=files["reports/audit.json"].sha256,
         files=files,
+        derived=config.declare_derived,
     )
 
 
 def _rebuilt(source: Row, number: int, cohort: Cohort) -> Row:
     """Make a row from what is allowed to leave: pixels, known conditions, box and mask."""
-    if source.patient is not None or source.split is not None:
+    derived = cohort.derived is not None
+    if not derived and (source.patient is not None or source.split is not None):
         raise DataError(f"Row {number + 1} has a patient or a split; the cohort is not synthetic.")
     height, width = cohort.image_size
     what, limit = f"image {number + 1} of {len(cohort)}", height * width
-    png = mark_png(encode_png(decode_image(source.png, what=what, max_pixels=limit)))
+    mark = DERIVED_SOURCE_TYPE if derived else DIGITAL_SOURCE_TYPE
+    png = mark_png(encode_png(decode_image(source.png, what=what, max_pixels=limit)), mark)
     mask = None
     if cohort.has_masks and source.mask_png is not None:
         pixels = decode_image(source.mask_png, what=f"mask of {what}", max_pixels=limit)
-        mask = mark_png(encode_png(pixels))
+        mask = mark_png(encode_png(pixels), mark)
     return Row(
         id=f"s{number:07d}",
         png=png,
@@ -316,6 +360,9 @@ def _renamed(staging: Path, shards: list[Shard]) -> list[Shard]:
 def _write_cohort(plan: ExportPlan, staging: Path, shards: list[Shard], tally: Tally) -> None:
     """Write ``cohort.json``, so that every verb takes the package for the cohort it is."""
     cohort = plan.cohort
+    provenance: dict[str, Any] = {"bussynth": __version__, "package": plan.config.name}
+    if plan.config.declare_derived is not None:
+        provenance["derived"] = {"by": "export", "declaration": plan.config.declare_derived}
     manifest = build_manifest(
         kind="synthetic",
         image_size=cohort.image_size,
@@ -324,7 +371,7 @@ def _write_cohort(plan: ExportPlan, staging: Path, shards: list[Shard], tally: T
         counts=tally.to_dict(),
         shards=shards,
         split=None,
-        provenance={"bussynth": __version__, "package": plan.config.name},
+        provenance=provenance,
     )
     _write_json(staging / "cohort.json", manifest)
 

@@ -36,6 +36,11 @@ class ExportConfig(Config):
     accept_inconclusive: bool = option(
         False, "Release although the audit was inconclusive; the package says so."
     )
+    declare_derived: str | None = option(
+        None,
+        "Release images derived from real ones, which are personal data: on what grounds, for "
+        "all to read. Lifts no audit.",
+    )
 
     def __post_init__(self) -> None:
         """Check the texts beyond their types."""
@@ -50,6 +55,11 @@ class ExportConfig(Config):
         problems.append(text_problem(self.description, what="description", max_length=2000) or "")
         if self.publisher is not None:
             problems.append(text_problem(self.publisher, what="publisher") or "")
+        if self.declare_derived is not None:
+            text = text_problem(self.declare_derived, what="declare_derived", max_length=1000)
+            problems.append(text or "")
+            if self.accept_inconclusive:
+                problems.append("declare_derived: cannot be combined with accept_inconclusive")
         if self.url is not None and not _URL.fullmatch(self.url):
             problems.append("url: must begin with https:// and hold no spaces")
         found = [problem for problem in problems if problem]

@@ -71,6 +71,11 @@ class PackageInfo:
                 "The privacy audit of this package was INCONCLUSIVE: it could not show that the "
                 "images reveal nothing of the patients. The publisher released it nevertheless."
             )
+        if self.manifest.derived is not None:
+            found.append(
+                "The images of this package were DERIVED FROM REAL examinations; treat them as "
+                "personal data. The publisher declares: " + self.manifest.derived
+            )
         return tuple(found)
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,6 +96,7 @@ class PackageInfo:
             "verdict": manifest.verdict,
             "reasons": list(manifest.reasons),
             "accepted_inconclusive": manifest.accepted_inconclusive,
+            "derived_from_real": manifest.derived,
             "files": len(manifest.files),
             "total_bytes": manifest.total_bytes,
             "verified": self.verified,

@@ -77,6 +77,8 @@ class Manifest:
         reasons: Why, in plain words.
         accepted_inconclusive: Whether the publisher released in spite of an inconclusive audit.
         audit_sha256: Digest of ``reports/audit.json``.
+        derived: If the images were derived from real ones, and so are personal data: on what
+            grounds the publisher releases them.
         files: Every file but the envelope, by name.
     """
 
@@ -94,6 +96,7 @@ class Manifest:
     accepted_inconclusive: bool
     audit_sha256: str
     files: Mapping[str, FileEntry]
+    derived: str | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -135,8 +138,10 @@ class Manifest:
                     "reasons": list(self.reasons),
                     "acceptedInconclusive": self.accepted_inconclusive,
                     "report": {"sha256": self.audit_sha256},
+                    **({} if self.derived is None else {"derivedFromReal": self.derived}),
                 },
-                "synthetic": True,
+                # A reader that knows nothing of derived images refuses what is not synthetic.
+                "synthetic": self.derived is None,
             },
         }
         return canonical_json(statement).encode()
@@ -199,11 +204,17 @@ def parse_manifest(payload: bytes) -> Manifest:
         accepted_inconclusive=privacy.get("acceptedInconclusive") is True,
         audit_sha256=reader.match(reader.table(privacy, "report"), "sha256", _DIGEST),
         files=files,
+        derived=reader.text(privacy, "derivedFromReal", 1000)
+        if "derivedFromReal" in privacy
+        else None,
     )
     if not is_plain_word(manifest.name):
         reader.problems.append("name: must be of plain letters, digits, '.', '_' and '-'")
-    if predicate.get("synthetic") is not True:
-        reader.problems.append("synthetic: the package does not declare its images synthetic")
+    if predicate.get("synthetic") is not (manifest.derived is None):
+        reader.problems.append(
+            "synthetic: the package declares its images neither synthetic nor derived from real "
+            "ones, or both"
+        )
     if counts.get("totalBytes") != manifest.total_bytes or counts.get("files") != len(files):
         reader.problems.append("counts: files or totalBytes do not match the list of files")
     _check_verdict(manifest, reader.problems)
@@ -215,6 +226,8 @@ def parse_manifest(payload: bytes) -> Manifest:
 def _check_verdict(manifest: Manifest, problems: list[str]) -> None:
     if manifest.verdict == "FAIL":
         problems.append("verdict: the privacy audit failed, so the package must not exist")
+    if manifest.verdict == "INCONCLUSIVE" and manifest.derived is not None:
+        problems.append("derivedFromReal: not with an inconclusive audit")
     if (manifest.verdict == "INCONCLUSIVE") != manifest.accepted_inconclusive:
         problems.append("acceptedInconclusive: does not fit the verdict")
     report = manifest.files.get("reports/audit.json")

@@ -11,7 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from bussynth.cohort import Cohort
-from bussynth.cohort.split import check_assignment, check_split, draw, patient_strata, split_cohort
+from bussynth.cohort.split import (
+    LOTTERY,
+    check_assignment,
+    check_split,
+    draw,
+    kept_record,
+    patient_strata,
+    split_cohort,
+)
 from bussynth.cohort.split_config import SplitConfig
 from bussynth.errors import DataError, IntegrityError, UsageError
 
@@ -95,6 +103,32 @@ def test_second_split_is_refused_without_force(make_cohort) -> None:
     again = split_cohort(path, SplitConfig(), force=True)
     assert (again.cohort.split_record or {})["times_split"] == 2
     assert len(list(path.glob("data*"))) == 1
+
+
+def test_a_cohort_derived_from_a_split_one_keeps_its_splits(make_cohort, tmp_path) -> None:
+    source = make_cohort(60)
+    assert kept_record(source) is None
+    source = split_cohort(source.path, SplitConfig(seed=1)).cohort
+    view = source.select(device="a")
+    record = kept_record(view)
+    derived = Cohort.create(
+        tmp_path / "derived",
+        view,
+        kind="real",
+        image_size=8,
+        vocabulary=source.vocabulary,
+        split=record,
+        provenance={"derived": {"by": "test", "source": source.digest}},
+    )
+    assert derived.derived == {"by": "test", "source": source.digest}
+    assert source.derived is None
+    # Patients are missing, yet nobody's split was edited.
+    check_assignment(derived)
+    assert 0 < len(derived.select("train")) < len(source.select("train"))
+    assert record["source"]["method"] == LOTTERY != record["method"]
+    for force in (False, True):
+        with pytest.raises(UsageError, match="keeps its splits"):
+            split_cohort(derived.path, SplitConfig(), force=force)
 
 
 def test_impossible_requests(make_cohort) -> None:

@@ -58,6 +58,35 @@ def make_cohort(path: Path, patients: int = 40, *, split: bool = True) -> Cohort
     return split_cohort(path, SplitConfig(seed=3)).cohort
 
 
+SITE_VOCABULARY = {
+    "device": ["linear", "matrix"],
+    "nodal_status": ["negative", "positive"],
+    "pathology": ["normal", "benign", "malignant"],
+}
+
+
+def site_cohort(path: Path, patients: int = 30, size: int = 16) -> Cohort:
+    """A hospital with a device and a task column that no base has met."""
+    rows = []
+    for i, row in enumerate(toy_rows(patients, size, seed=9)):
+        conditions = {
+            "pathology": row.conditions["pathology"],
+            "device": ("linear", "matrix")[i % 2],
+            "nodal_status": ("negative", "positive")[i % 2],
+        }
+        rows.append(
+            Row.from_arrays(
+                id=row.id,
+                image=row.image // (1 + i % 2),
+                patient=row.patient,
+                conditions=conditions,
+                lesion_box=row.lesion_box,
+            )
+        )
+    Cohort.create(path, rows, kind="phantom", image_size=size, vocabulary=SITE_VOCABULARY)
+    return split_cohort(path, SplitConfig(seed=1)).cohort
+
+
 @pytest.fixture(scope="session")
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
     """Forty toy patients, split."""
@@ -81,3 +110,14 @@ def model_folder(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.fixture(scope="session")
 def generator(model_folder: Path) -> Generator:
     return Generator.load(model_folder, "cpu")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    """A hospital with a device and a task column that no base has met."""
+    return site_cohort(tmp_path_factory.mktemp("site") / "cohort")
+
+
+@pytest.fixture(scope="session")
+def larger_site(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
+    return site_cohort(tmp_path_factory.mktemp("site") / "cohort", 12, size=32)

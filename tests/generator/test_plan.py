@@ -41,7 +41,7 @@ def test_image_size(cohort: Cohort, tmp_path: Path) -> None:
         check_train(cohort, tmp_path / "m", TrainConfig())
     for name in PRESETS:
         config = TrainConfig(preset=name)
-        if 16 % PRESETS[name].divisor == 0:
+        if 16 % PRESETS[name].divisor() == 0:
             assert check_train(cohort, tmp_path / "m", config).parameters > 0
 
 
@@ -49,13 +49,13 @@ def test_indivisible_size_is_refused(cohort: Cohort, tmp_path: Path) -> None:
     from bussynth.generator import plan
 
     with pytest.raises(UsageError, match="divisible by 4, but images are 18x16"):
-        plan._preset(TINY, (16, 18))
+        plan._preset(TINY.preset, (16, 18))
 
 
 def test_presets_are_named_in_the_config() -> None:
     assert ("auto", *PRESETS) == PRESET_NAMES
     for preset in PRESETS.values():
-        assert preset.image_size % preset.divisor == 0
+        assert preset.image_size % preset.divisor() == 0
         assert len(preset.channels) == len(preset.attention)
 
 

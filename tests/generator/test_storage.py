@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bussynth import atomic
 from bussynth.errors import DataError, IntegrityError
 from bussynth.generator.generator import Generator
 from bussynth.generator.storage import read_model, read_record
@@ -70,7 +72,12 @@ def test_foreign_file_names_are_refused(copy: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "match"),
-    [("{", "cannot be read"), ("[]", "has schema"), ('{"schema": "bussynth-model/9"}', "model/9")],
+    [
+        ("{", "cannot be read"),
+        ("[]", "has schema"),
+        ('{"schema": "bussynth-model/9"}', "newer bussynth"),
+        ('{"schema": "bussynth-model/1"}', "older bussynth"),
+    ],
 )
 def test_unknown_schema_is_refused(copy: Path, text: str, match: str) -> None:
     (copy / "model.json").write_text(text)
@@ -81,3 +88,17 @@ def test_unknown_schema_is_refused(copy: Path, text: str, match: str) -> None:
 def test_no_model(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"model\.json is missing"):
         Generator.load(tmp_path)
+
+
+def test_a_pickle_in_place_of_safetensors_is_refused(copy: Path) -> None:
+    """Even one whose digest the record names."""
+    pickle = b"\x80\x04\x95."
+    (copy / "weights.safetensors").write_bytes(pickle)
+    record = json.loads((copy / "model.json").read_text())
+    record["files"]["weights.safetensors"] = "sha256:" + hashlib.sha256(pickle).hexdigest()
+    content = {key: record[key] for key in ("schema", "architecture", "vocabulary", "files")}
+    text = atomic.canonical_json(content)
+    record["digest"] = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    (copy / "model.json").write_text(json.dumps(record))
+    with pytest.raises(IntegrityError, match="is a pickle"):
+        Generator.load(copy)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import subprocess
 import sys
@@ -8,13 +9,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from bussynth.cohort import Cohort
 from bussynth.config import RunOptions
 from bussynth.errors import IntegrityError, UsageError
+from bussynth.generator import training
+from bussynth.generator.batches import Batch
 from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE, LossLog, Position
 from bussynth.generator.config import TrainConfig
 from bussynth.generator.generator import Generator
@@ -165,3 +170,74 @@ def test_loss_log_drops_what_is_past_the_checkpoint(tmp_path: Path) -> None:
         stream.write('{"step": 20')  # cut short by a kill
     assert LossLog(tmp_path, 120).last == 1.0
     assert [line["step"] for line in loss_lines(tmp_path)] == [50, 100]
+
+
+def test_accumulated_steps_are_the_same_steps(cohort: Cohort, tmp_path: Path) -> None:
+    models = []
+    for parts in (1, 4):
+        config = TrainConfig(preset="tiny-32", steps=3, batch_size=8, accumulate=parts)
+        models.append(Generator.train(cohort, tmp_path / str(parts), config, options=CPU))
+    whole, parts_ = (load_file(tmp_path / name / "weights.safetensors") for name in "14")
+    assert all((whole[name] - parts_[name]).abs().max() < 2e-4 for name in whole)
+    with pytest.raises(UsageError, match="cannot be cut into 3"):
+        Generator.train(
+            cohort, tmp_path / "x", TrainConfig(preset="tiny-32", batch_size=8, accumulate=3)
+        )
+
+
+def test_two_processes_train_as_one(cohort: Cohort, tmp_path: Path) -> None:
+    """As torchrun and accelerate launch do it: RANK and WORLD_SIZE in the environment."""
+    command = [sys.executable, "-m", "bussynth", "train", str(cohort.path), "--device", "cpu"]
+    command += ["--preset", "tiny-32", "--steps", "3", "--batch-size", "8", "--quiet", "--out"]
+    subprocess.run([*command, str(tmp_path / "one")], check=True, timeout=300)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run(
+        [sys.executable, *launch, *command[1:], str(tmp_path / "two")], check=True, timeout=300
+    )
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert all((one[name] - two[name]).abs().max() < 2e-4 for name in one)
+    assert Generator.load(tmp_path / "two").training["processes"] == 2
+    assert [line["step"] for line in loss_lines(tmp_path / "two")] == [3]
+
+
+def test_a_loss_that_is_no_number_keeps_the_last_good_weights(
+    cohort: Cohort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss = training._Run._loss
+
+    def poisoned(run: training._Run, batch: Batch) -> torch.Tensor:
+        value = loss(run, batch)
+        return value * math.nan if run.batches.batch(5).sigma[0] == batch.sigma[0] else value
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "_loss", poisoned)
+        with pytest.raises(UsageError, match="no longer a number at step 6"):
+            Generator.train(cohort, tmp_path / "m", SHORT, options=CPU)
+    stored = load_file(tmp_path / "m" / CHECKPOINT_FILE)
+    assert all(tensor.isfinite().all() for tensor in stored.values())
+    # The fault gone, the same command goes on from there.
+    assert Generator.train(cohort, tmp_path / "m", SHORT, options=CPU).training["steps"] == 9
+    whole = Generator.train(cohort, tmp_path / "whole", SHORT, options=CPU)
+    assert Generator.load(tmp_path / "m").digest == whole.digest
+
+
+@pytest.mark.parametrize(
+    "change", [{"factor": 1}, {"factor": 4}, {"prediction": "epsilon"}, {"augment": 0.2}]
+)
+def test_variants_learn(cohort: Cohort, tmp_path: Path, change: dict[str, Any]) -> None:
+    config = TrainConfig(preset="tiny-32", steps=100, batch_size=8, **change)
+    model = Generator.train(cohort, tmp_path / "m", config, options=CPU)
+    first, last = loss_lines(tmp_path / "m")
+    assert last["loss"] < 0.95 * first["loss"]
+    assert model.sample([{}], [0], steps=3).shape == (1, 16, 16)
+
+
+def test_half_precision_on_disk(cohort: Cohort, tmp_path: Path) -> None:
+    sizes, images = [], []
+    for precision in ("float32", "float16"):
+        config = TrainConfig(preset="tiny-32", steps=2, batch_size=4, store=precision)
+        model = Generator.train(cohort, tmp_path / precision, config, options=CPU)
+        sizes.append((tmp_path / precision / "weights.safetensors").stat().st_size)
+        images.append(model.sample([{}], [0], steps=3).astype(int))
+    assert sizes[1] == pytest.approx(sizes[0] / 2, rel=0.1)
+    assert abs(images[0] - images[1]).max() <= 1

@@ -26,6 +26,7 @@ FACTS: dict[str, Any] = {
     "reasons": ("Floor 0.93.",),
     "aggregate": {"copies": {"recall": 0.99123, "interval": [0.97, 1.0], "ok": True}},
     "accepted_inconclusive": False,
+    "derived": None,
     "key_id": "ab" * 32,
 }
 

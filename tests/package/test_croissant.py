@@ -83,6 +83,7 @@ def test_licence_of_ones_own(site: Any) -> None:
         "verdict": "INCONCLUSIVE",
         "reasons": ("r",),
         "conditions": {},
+        "derived": None,
     }
     metadata = croissant_metadata(facts, {}, masks=False)
     assert metadata["license"] == "LicenseRef-x"

@@ -43,6 +43,10 @@ def test_name_may_be_left_to_the_folder() -> None:
         {"url": "https://a b"},
         {"url": "file:///etc/passwd"},
         {"accept_inconclusive": 1},
+        {"declare_derived": ""},
+        {"declare_derived": "two\nlines"},
+        {"declare_derived": "x" * 1001},
+        {"declare_derived": "Consented.", "accept_inconclusive": True},
     ],
     ids=str,
 )

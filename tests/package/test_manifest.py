@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -44,6 +45,15 @@ def test_round_trip() -> None:
     assert parse_manifest(MANIFEST.to_statement()) == MANIFEST
     assert MANIFEST.total_bytes == 15
     assert MANIFEST.to_statement() == MANIFEST.to_statement()
+
+
+def test_derived_images_are_not_called_synthetic() -> None:
+    manifest = replace(MANIFEST, derived="The patients consented.")
+    statement = json.loads(manifest.to_statement())
+    assert statement["predicate"]["synthetic"] is False
+    assert statement["predicate"]["privacy"]["derivedFromReal"] == "The patients consented."
+    assert parse_manifest(manifest.to_statement()) == manifest
+    assert b"derivedFromReal" not in MANIFEST.to_statement()
 
 
 def test_statement_is_in_toto() -> None:
@@ -136,6 +146,26 @@ CHANGES: dict[str, tuple[Change, str]] = {
         "reports/audit.json",
     ),
     "not synthetic": (lambda s: s["predicate"].update(synthetic=False), "synthetic"),
+    "synthetic and derived": (
+        lambda s: s["predicate"]["privacy"].update(derivedFromReal="x"),
+        "or both",
+    ),
+    "derived without words": (
+        lambda s: (
+            s["predicate"].update(synthetic=False),
+            s["predicate"]["privacy"].update(derivedFromReal=None),
+        ),
+        "derivedFromReal",
+    ),
+    "derived and inconclusive": (
+        lambda s: (
+            s["predicate"].update(synthetic=False),
+            s["predicate"]["privacy"].update(
+                derivedFromReal="x", verdict="INCONCLUSIVE", acceptedInconclusive=True
+            ),
+        ),
+        "not with an inconclusive audit",
+    ),
 }
 
 

@@ -1,0 +1,52 @@
+"""``bussynth adapt``: fit an adapter to a base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bussynth.cli.verb import Outcome, Run, verb
+from bussynth.generator.config import AdaptConfig
+
+__all__ = ["adapt"]
+
+
+@verb("adapt", config=AdaptConfig, dry_run=True, force=True, speed=["device"])
+def adapt(
+    cohort: Annotated[Path, typer.Argument(help="A cohort that was split.")],
+    out: Annotated[Path, typer.Option(help="Folder of the adapter.")],
+    config: AdaptConfig,
+    run: Run,
+) -> Outcome:
+    """Fit a small adapter of a ready-made base to the training patients of a cohort.
+
+    The base stays as it is; new labels and devices are learned. A run that was stopped goes on
+    when the same command is given again.
+
+    Example: bussynth adapt cohort --base builtin:phantom-64 --out adapter --rank 8
+    """
+    from bussynth.cohort.cohort import Cohort
+    from bussynth.generator.generator import Generator
+    from bussynth.generator.plan import check_adapt
+
+    opened = Cohort.open(cohort)
+    if run.dry_run:
+        plan = check_adapt(opened, out, config, options=run.options, force=run.force)
+        return Outcome(
+            data=plan.to_dict(),
+            text=f"Rank {config.rank} on a network of {plan.parameters / 1e6:.2f} million "
+            f"parameters, {plan.config.steps or 'any number of'} steps, {plan.images} training "
+            f"images, about {plan.memory_mib} MiB, on {plan.device}; {plan.state}.",
+        )
+    model = Generator.adapt(
+        opened, out, config, options=run.options, progress=run.progress, force=run.force
+    )
+    record = dict(model.training)
+    size = sum(path.stat().st_size for path in out.iterdir()) / 1e6
+    return Outcome(
+        data={"adapter": str(out), "digest": model.digest, "training": record},
+        text=f"Adapter in {out} ({size:.1f} MB, {record['trained_parameters']:,} parameters): "
+        f"{record['steps']} steps in {record['seconds']:.0f} s, loss {record['loss']:.4g}",
+    )

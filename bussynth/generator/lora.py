@@ -1,0 +1,112 @@
+"""Low-rank updates of a frozen network (Hu et al. 2021, arXiv:2106.09685).
+
+``W' = W + alpha / rank * B A``. Training goes through peft; using an adapter does not, since the
+updates are added to the weights once and the network stays the plain one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
+
+import torch
+from torch import Tensor, nn
+
+from bussynth.errors import IntegrityError
+
+__all__ = ["adapter_names", "inject", "merge"]
+
+_MODULES: Final = {
+    "attention": ("to_q", "to_k", "to_v", "to_out.0"),
+    "convolution": ("conv1", "conv2", "conv_in", "conv_out", "conv_shortcut", "conv"),
+    "projection": ("time_emb_proj",),
+}
+# peft names the updates of its one adapter so; files do without.
+_ADAPTER: Final = ".default."
+_BASE: Final = ".base_layer."
+# Beside the updates: how conditions are embedded. These tables depend on the vocabulary.
+_TABLES: Final = ("network.columns.", "network.box_state.")
+
+
+def inject(
+    denoiser: nn.Module, rank: int, alpha: float, targets: Sequence[str], seed: int
+) -> nn.Module:
+    """Freeze a denoiser, but for its condition embeddings, and put low-rank updates beside it.
+
+    Args:
+        denoiser: Module with the UNet as ``network.unet``; changed in place.
+        rank: Rank of the updates.
+        alpha: Scale times rank.
+        targets: Keys of what to update: attention, convolution, projection.
+        seed: Seed of the initial A; B starts at zero, so nothing changes at first.
+
+    Returns:
+        The same module.
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of packages that peft imports
+        from peft import LoraConfig, inject_adapter_in_model
+
+    denoiser.requires_grad_(False)
+    names = [name for target in targets for name in _MODULES[target]]
+    # peft declares a whole number and divides it by the rank all the same.
+    scale = cast(int, alpha)
+    config = LoraConfig(r=rank, lora_alpha=scale, target_modules=names, lora_dropout=0.0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        inject_adapter_in_model(config, denoiser.get_submodule("network.unet"))
+    for name, parameter in denoiser.named_parameters():
+        if name.startswith(_TABLES):
+            parameter.requires_grad_(True)
+    return denoiser
+
+
+def adapter_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Trained tensors under the names of an adapter file."""
+    return {name.replace(_ADAPTER, "."): tensor for name, tensor in weights.items()}
+
+
+def merge(
+    weights: Mapping[str, Tensor], adapter: Mapping[str, Tensor], scale: float
+) -> dict[str, Tensor]:
+    """Add the updates of an adapter to the weights of its base.
+
+    Args:
+        weights: Of the base, fitted to the adapter's vocabulary; float32.
+        adapter: Tensors of an adapter file.
+        scale: alpha / rank.
+
+    Returns:
+        Weights of the plain network.
+
+    Raises:
+        IntegrityError: The adapter does not fit the base.
+    """
+    merged = dict(weights)
+    try:
+        for name, tensor in adapter.items():
+            if name.startswith(_TABLES):
+                if merged[name].shape != tensor.shape:
+                    raise ValueError(name)
+                merged[name] = tensor.float()
+            elif name.endswith(".lora_A.weight"):
+                layer = name.removesuffix(".lora_A.weight")
+                up = adapter[layer + ".lora_B.weight"].float()
+                merged[layer + ".weight"] = _updated(
+                    merged[layer + ".weight"], tensor.float(), up, scale
+                )
+            elif not name.endswith(".lora_B.weight"):
+                raise ValueError(name)
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise IntegrityError("The adapter does not fit its base.") from error
+    return merged
+
+
+def _updated(weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
+    """Weight of a linear or convolutional layer with its update."""
+    delta = up.flatten(1) @ down.flatten(1)
+    if delta.numel() != weight.numel():
+        raise ValueError("shapes differ")
+    return weight + scale * delta.view_as(weight)
