@@ -1,0 +1,134 @@
+"""What all quality benchmarks share: one yardstick, one judge, one line a set of images."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from audits.features.learned.encoder import LearnedMap
+from audits.features.learned.pool import pool_digest
+from audits.features.random_multiscale import RandomMultiscaleMap
+from audits.fidelity.spaces import fidelity_spaces
+from bussynth import Cohort, atomic
+from bussynth.config import RunOptions
+from bussynth.generator.config import GenerateConfig
+from bussynth.generator.generate import generate_cohort
+from bussynth.generator.generator import Generator, Sampler
+from bussynth.quality.config import EvaluateConfig
+from bussynth.quality.fidelity import Yardstick
+from bussynth.quality.material import Material
+from bussynth.quality.obedience import Judge
+
+__all__ = ["CORES", "HEADINGS", "Bench", "interval", "line", "table"]
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+HEADINGS = (
+    "FD learned",
+    "FD random",
+    "KID random",
+    "precision / recall, random",
+    "density / coverage, random",
+    "pathology AUC",
+    "device AUC",
+    "IoU in box",
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A real cohort and what measures images against it.
+
+    Attributes:
+        real: The cohort, split by patient.
+        work: Folder in which everything is kept.
+        yardstick: Feature spaces fitted to its training patients.
+        judge: Networks fitted to its training patients.
+    """
+
+    real: Cohort
+    work: Path
+    yardstick: Yardstick
+    judge: Judge
+
+    @classmethod
+    def open(cls, cohort: Path, work: Path) -> Bench:
+        """Fit the yardstick and the judge, or find the encoder of an earlier run."""
+        real = Cohort.open(cohort)
+        work.mkdir(parents=True, exist_ok=True)
+        train = Material.from_cohort(real.select("train"))
+        test = Material.from_cohort(real.select("test"))
+        file = work / "encoder.safetensors"
+        if file.exists():
+            digest = pool_digest(train.images)
+            spaces = [LearnedMap.load(file, expects=digest), RandomMultiscaleMap()]
+        else:
+            spaces = fidelity_spaces(train.images, train.facts.patients, seed=0, threads=CORES)
+            next(space for space in spaces if isinstance(space, LearnedMap)).save(file)
+        columns = [c for c in ("pathology", "device") if c in real.vocabulary]
+        judge = Judge.fit(real, columns=columns, config=EvaluateConfig(), workers=CORES)
+        return cls(real, work, Yardstick(spaces, train, test), judge)
+
+    def generate(self, model: Generator | Sampler, name: str, config: GenerateConfig) -> Cohort:
+        """Generate a cohort under a name, or open the one that is there."""
+        out = self.work / "images" / name
+        if (out / "cohort.json").exists():
+            return Cohort.open(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return generate_cohort(model, out, config, options=RunOptions(device="auto"))
+
+    def measure(self, synthetic: Cohort, name: str) -> dict[str, Any]:
+        """All figures of a set of images, kept in ``WORK/figures/NAME.json``."""
+        file = self.work / "figures" / f"{name}.json"
+        if file.exists():
+            kept: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            return kept
+        material = Material.from_cohort(synthetic)
+        found = {
+            "digest": synthetic.digest,
+            "fidelity": [
+                space.to_dict()
+                for space in self.yardstick.measure(material, seed=0, resamples=1000)
+            ],
+            "obedience": self.judge.measure(material).to_dict(),
+        }
+        file.parent.mkdir(parents=True, exist_ok=True)
+        atomic.write_json(file, found)
+        return found
+
+
+def interval(figure: Mapping[str, float], digits: int) -> str:
+    """A figure with its interval."""
+    value, low, high = (f"{figure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def line(found: Mapping[str, Any], side: str = "synthetic") -> list[str]:
+    """Cells of :data:`HEADINGS` for one set of images.
+
+    Args:
+        found: Of :meth:`Bench.measure`.
+        side: ``"synthetic"``, or ``"floor"`` for real images in their place.
+    """
+    learned, random = (space[side] for space in found["fidelity"])
+    obedience, beside = found["obedience"], "real" if side == "floor" else "synthetic"
+    auc = {one["column"]: one["auc"][beside] for one in obedience["recognition"]}
+    place = obedience["localisation"]
+    return [
+        interval(learned["fd"], 1),
+        interval(random["fd"], 1),
+        f"{random['kid']['value']:.2f}",
+        f"{random['precision']['value']:.2f} / {random['recall']['value']:.2f}",
+        f"{random['density']['value']:.2f} / {random['coverage']['value']:.2f}",
+        *(interval(auc[c], 2) if c in auc else "" for c in ("pathology", "device")),
+        "" if place is None else interval(place["iou"][beside], 2),
+    ]
+
+
+def table(first: str, rows: Mapping[str, list[str]], headings: tuple[str, ...] = HEADINGS) -> str:
+    """Markdown."""
+    lines = [f"| {' | '.join((first, *headings))} |", "|---" * (1 + len(headings)) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join((k, *v))} |" for k, v in rows.items())])
