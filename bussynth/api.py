@@ -237,6 +237,7 @@ def generate(
     out: Path | str,
     *,
     base: Path | str | None = None,
+    real: Cohort | Path | str | None = None,
     workers: int = 1,
     device: str = "auto",
     batch_size: int | None = None,
@@ -250,6 +251,7 @@ def generate(
         model: Folder of a model or an adapter, or ``builtin:NAME``.
         out: Folder of the synthetic cohort; an unfinished one is resumed.
         base: Of an adapter: its base, if that is not a built-in one.
+        real: For a guard: the cohort the model was trained on.
         workers: Worker processes.
         device: Device of torch.
         batch_size: Images a batch.
@@ -261,14 +263,17 @@ def generate(
         UsageError: A setting is wrong or ``out`` is taken.
         IntegrityError: The model is unfinished or was changed.
     """
+    from bussynth.cohort.cohort import Cohort
     from bussynth.generator.config import GenerateConfig
     from bussynth.generator.generate import generate_cohort
 
+    opened = real if real is None or isinstance(real, Cohort) else Cohort.open(real)
     return generate_cohort(
         model,
         Path(out),
         GenerateConfig.from_dict(settings),
         base=base,
+        real=opened,
         options=RunOptions(workers=workers, device=device, batch_size=batch_size),
         progress=progress,
         force=force,

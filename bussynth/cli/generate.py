@@ -25,6 +25,10 @@ def generate(
         str | None,
         typer.Option(help="Of an adapter: its base, if that is not built in.", show_default=False),
     ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(help="For a guard: cohort the model was trained on.", show_default=False),
+    ] = None,
 ) -> Outcome:
     """Draw a synthetic cohort from a generator.
 
@@ -33,6 +37,7 @@ def generate(
 
     Example: bussynth generate model --out synthetic -n 1000 --condition pathology=malignant
     """
+    from bussynth.cohort.cohort import Cohort
     from bussynth.generator.generate import check_generate, generate_cohort
 
     if run.dry_run:
@@ -41,10 +46,23 @@ def generate(
         check_generate(Generator.load(model, "cpu", base), out, config, force=run.force)
         text = f"{config.n} images can be generated into {out}."
         return Outcome(data=config.to_dict(), text=text)
+    opened = None if real is None else Cohort.open(real)
     cohort = generate_cohort(
-        model, out, config, base=base, options=run.options, progress=run.progress, force=run.force
+        model,
+        out,
+        config,
+        base=base,
+        real=opened,
+        options=run.options,
+        progress=run.progress,
+        force=run.force,
     )
+    guard = cohort.provenance.get("guard")
+    text = f"{cohort.counts['images']} synthetic images in {out}"
+    if guard is not None:
+        text += f"; {guard['rejected']} draws rejected, {guard['left_out']} images left out"
     return Outcome(
-        data={"cohort": str(out), "digest": cohort.digest, **cohort.counts},
-        text=f"{cohort.counts['images']} synthetic images in {out}",
+        data={"cohort": str(out), "digest": cohort.digest, "guard": guard, **cohort.counts},
+        text=text,
+        notes=() if guard is None else (guard["note"],),
     )

@@ -114,4 +114,13 @@ class GenerateConfig(Config):
         'Conditions held fixed, e.g. {"pathology": "malignant"}; the rest are drawn.',
         flags=("--condition",),
     )
+    guard: str = option(
+        "none",
+        "Keep images away from training images; voids a formal-dp claim.",
+        choices=("none", "rejection", "cpsample", "both"),
+    )
+    guard_alpha: float = option(
+        0.01, "Share of images like control images that rejection may reject.", min=1e-6, max=0.5
+    )
+    guard_attempts: int = option(10, "Draws of an image before it is left out.", min=1, max=1000)
     chunk_size: int = option(256, "Images a resumable piece of work.", min=1, max=65536)

@@ -12,13 +12,14 @@ import hashlib
 import io
 import multiprocessing
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,12 @@ from bussynth.generator.generator import Generator, Sampler
 from bussynth.generator.seeds import derive_seed
 from bussynth.progress import SILENT, Progress
 
+if TYPE_CHECKING:
+    from bussynth.generator.protection import Protection
+
 __all__ = ["check_generate", "generate_cohort", "request_conditions"]
+
+_DAMAGED = "{} is damaged; delete it and run the same command again."
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,10 @@ class _Request:
     config: GenerateConfig
     folder: Path
     batch_size: int | None
+    protection: Protection | None = None
 
     def chunk_path(self, index: int) -> Path:
-        return self.folder / f"chunk-{index:06d}.npy"
+        return self.folder / f"chunk-{index:06d}.npz"
 
     def rows(self, index: int) -> range:
         size = self.config.chunk_size
@@ -102,6 +109,7 @@ def generate_cohort(
     config: GenerateConfig | None = None,
     *,
     base: Path | str | None = None,
+    real: Cohort | None = None,
     options: RunOptions | None = None,
     progress: Progress = SILENT,
     force: bool = False,
@@ -117,6 +125,8 @@ def generate_cohort(
         out: Cohort folder to make.
         config: What to generate.
         base: Of an adapter: its base, if that is not a built-in one.
+        real: For a guard: the cohort the model was trained on. Images that a guard leaves out
+            are missing from the cohort; its provenance counts them.
         options: Workers (each with one thread), device and batch size.
         progress: Where to report.
         force: Replace an earlier output of bussynth in ``out``.
@@ -125,7 +135,8 @@ def generate_cohort(
         The cohort, of kind ``"synthetic"``, without patients and splits.
 
     Raises:
-        UsageError: See :func:`check_generate`.
+        UsageError: See :func:`check_generate`, or a guard lacks its cohort.
+        DataError: The cohort of a guard is not the model's.
         IntegrityError: The model folder is unfinished or damaged.
     """
     config, options, out = config or GenerateConfig(), options or RunOptions(), Path(out)
@@ -136,8 +147,12 @@ def generate_cohort(
     if options.workers > 1 and not named:
         raise UsageError("Several workers need the path of a model folder, not a loaded model.")
     check_generate(sampler, out, config, force=force)
+    protection = _protection(sampler, real, config, options)
+    if protection is not None and isinstance(sampler, Generator):
+        sampler = protection.steered(sampler)
     world.wait()
-    request = _Request(config, _staging(out, sampler.digest, config), options.batch_size)
+    decides = [sampler.digest] if protection is None else [sampler.digest, protection.digest]
+    request = _Request(config, _staging(out, decides, config), options.batch_size, protection)
     request.folder.mkdir(parents=True, exist_ok=True)
     chunks = range(-(-config.n // config.chunk_size))
     own = chunks[world.rank :: world.size]
@@ -162,6 +177,7 @@ def generate_cohort(
             "request": _science(config),
             # Lets an audit notice that it compares with the patients of another cohort.
             "trained_on": getattr(sampler, "trained_on", None),
+            **({} if protection is None else {"guard": _guarded(request, protection, chunks)}),
         },
         force=force,
     )
@@ -171,15 +187,46 @@ def generate_cohort(
     return cohort
 
 
-def _staging(out: Path, digest: str, config: GenerateConfig) -> Path:
-    key = hashlib.sha256(atomic.canonical_json([digest, config.to_dict()]).encode()).hexdigest()
+def _protection(
+    sampler: Sampler, real: Cohort | None, config: GenerateConfig, options: RunOptions
+) -> Protection | None:
+    if config.guard == "none":
+        return None
+    problems = []
+    if real is None:
+        problems.append("name the cohort the model was trained on")
+    if not isinstance(sampler, Generator):
+        problems.append("only generators of bussynth can be guarded")
+    if options.workers > 1:
+        problems.append("guards work in one process; leave workers at 1")
+    if problems or real is None or not isinstance(sampler, Generator):
+        raise UsageError(f"guard={config.guard!r} cannot be used like this.", problems)
+    from bussynth.generator.protection import Protection
+
+    return Protection.fit(sampler, real, config)
+
+
+def _guarded(request: _Request, protection: Protection, chunks: range) -> dict[str, Any]:
+    """Totals over all chunks."""
+    kept = drawn = 0
+    for index in chunks:
+        with np.load(request.chunk_path(index), allow_pickle=False) as chunk:
+            kept, drawn = kept + len(chunk["rows"]), drawn + int(chunk["drawn"])
+    return protection.record(request.config, request.config.n, drawn, kept)
+
+
+def _staging(out: Path, decides: Sequence[str], config: GenerateConfig) -> Path:
+    content = [*decides, config.to_dict()]
+    key = hashlib.sha256(atomic.canonical_json(content).encode()).hexdigest()
     # Not ".NAME.partial-": those are swept when another run of the same output succeeds.
     return out.absolute().parent / f".{out.name}.generating-{key[:16]}"
 
 
 def _science(config: GenerateConfig) -> dict[str, Any]:
     """The request without what changes no image."""
-    return {key: value for key, value in config.to_dict().items() if key != "chunk_size"}
+    guard = {"guard", "guard_alpha", "guard_attempts"} if config.guard == "none" else set()
+    left_out = guard | {"chunk_size"}
+    return {key: value for key, value in config.to_dict().items() if key not in left_out}
 
 
 def _completed(
@@ -226,28 +273,46 @@ def _work(source: _Source, request: _Request, index: int) -> None:
 
 def _write_chunk(sampler: Sampler, request: _Request, index: int) -> None:
     config, rows = request.config, request.rows(index)
-    images = sampler.sample(
-        [request_conditions(sampler, config, row) for row in rows],
-        [derive_seed("noise", config.seed, row) for row in rows],
-        steps=config.steps,
-        guidance=config.guidance,
-        batch_size=request.batch_size,
-    )
+
+    def draw(chosen: Sequence[int], attempt: int) -> npt.NDArray[np.uint8]:
+        # The first attempt is the image that an unguarded request gives.
+        again = (attempt,) if attempt else ()
+        return sampler.sample(
+            [request_conditions(sampler, config, int(row)) for row in chosen],
+            [derive_seed("noise", config.seed, int(row), *again) for row in chosen],
+            steps=config.steps,
+            guidance=config.guidance,
+            batch_size=request.batch_size,
+        )
+
     stream = io.BytesIO()
-    np.save(stream, images, allow_pickle=False)
+    if request.protection is None:
+        np.savez(stream, images=draw(rows, 0), rows=np.asarray(rows), drawn=len(rows))
+    else:
+        made = request.protection.draw(lambda chosen, k: draw(chosen.tolist(), k), rows)
+        images = made.images.reshape(-1, *sampler.image_size)
+        np.savez(stream, images=images, rows=made.rows, drawn=made.drawn)
     atomic.write_bytes(request.chunk_path(index), stream.getvalue())
 
 
 def _rows(sampler: Sampler, request: _Request, chunks: Iterable[int]) -> Iterator[Row]:
     """Rows of the cohort, read back chunk by chunk."""
     for index in chunks:
-        rows = request.rows(index)
-        images: npt.NDArray[np.uint8] = np.load(request.chunk_path(index), allow_pickle=False)
-        if images.shape != (len(rows), *sampler.image_size) or images.dtype != np.uint8:
-            raise IntegrityError(
-                f"{request.chunk_path(index)} is damaged; delete it and run the same command again."
-            )
-        for row, image in zip(rows, images, strict=True):
+        path, asked = request.chunk_path(index), request.rows(index)
+        try:
+            with np.load(path, allow_pickle=False) as chunk:
+                images, rows = chunk["images"], chunk["rows"]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise IntegrityError(_DAMAGED.format(path)) from error
+        complete = request.protection is not None or len(rows) == len(asked)
+        if (
+            images.shape != (len(rows), *sampler.image_size)
+            or images.dtype != np.uint8
+            or not complete
+            or not set(rows.tolist()) <= set(asked)
+        ):
+            raise IntegrityError(_DAMAGED.format(path))
+        for row, image in zip(rows.tolist(), images, strict=True):
             conditions = request_conditions(sampler, request.config, row)
             box = conditions.pop("lesion_box")
             yield Row.from_arrays(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,7 @@ from bussynth.generator.adapter import open_model
 from bussynth.generator.conditions import ConditionBatch, ConditionEncoder
 from bussynth.generator.config import AdaptConfig, TrainConfig
 from bussynth.generator.device import autocast, resolve_device
+from bussynth.generator.diffusion import DenoiserLike
 from bussynth.generator.folder import remove_leftovers, train_model
 from bussynth.generator.losses import denoising_losses, proximal_losses
 from bussynth.generator.plan import check_adapt, check_train
@@ -91,7 +93,7 @@ class Generator:
             denoiser.load_state_dict(dict(model.weights), strict=True)
         except RuntimeError as error:
             raise IntegrityError("The weights do not fit the model's architecture.") from error
-        self._denoiser = denoiser.to(self._device).eval().requires_grad_(False)
+        self._denoiser: DenoiserLike = denoiser.to(self._device).eval().requires_grad_(False)
 
     @classmethod
     def load(
@@ -212,6 +214,21 @@ class Generator:
     def training(self) -> Mapping[str, Any]:
         """Record of the training."""
         return self._model.training
+
+    def wrapped(self, wrap: Callable[[DenoiserLike, torch.device], DenoiserLike]) -> Generator:
+        """The same generator with another denoiser around its own; for protected sampling.
+
+        Args:
+            wrap: Gets the denoiser and the device it runs on.
+        """
+        other = copy.copy(self)
+        other._denoiser = wrap(self._denoiser, self._device)
+        return other
+
+    def encode(self, images: npt.NDArray[np.uint8]) -> torch.Tensor:
+        """Scaled bands of images ``(n, H, W)`` as the network sees them, on the CPU."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images))
+        return Haar(self._model.architecture.factor).encode(pixels)
 
     def sample(
         self,

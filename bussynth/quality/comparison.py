@@ -47,12 +47,27 @@ class Comparison:
 
 
 def compare(
-    real: Sample, synthetic: Sample, shuffled: tuple[Measured, ...], figure: int
+    real: Sample,
+    synthetic: Sample,
+    shuffled: tuple[Measured, ...],
+    figure: int,
+    *,
+    people: tuple[int, int] | None = None,
 ) -> Comparison:
-    """Put one figure of each sample side by side."""
+    """Put one figure of each sample side by side.
+
+    Args:
+        real: Of real images.
+        synthetic: Of synthetic images.
+        shuffled: The level of chance of each figure.
+        figure: Position of the figure.
+        people: Of a share: of how many real patients and synthetic images it is.
+    """
+    level = real.measured(figure, people=people and people[0])
+    reached = synthetic.measured(figure, people=people and people[1])
     return Comparison(
-        real=real.measured(figure),
-        synthetic=synthetic.measured(figure),
-        difference=synthetic.minus(real, figure),
+        real=level,
+        synthetic=reached,
+        difference=reached.minus(level),
         shuffled=shuffled[figure],
     )

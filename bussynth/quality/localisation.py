@@ -89,11 +89,14 @@ def localise(
         return _statistics(other)(np.ones((1, len(order)))).ravel()
 
     by_chance = shuffles(dealt, len(synthetic.found), rng)
-    iou, hit, centre = (compare(of_real, of_synthetic, by_chance, one) for one in range(3))
+    people = len(np.unique(real.patients)), len(synthetic.found)
+    hit, centre = (
+        compare(of_real, of_synthetic, by_chance, share, people=people) for share in (1, 2)
+    )
     return Localisation(
         images={"real": len(real.found), "synthetic": len(synthetic.found)},
-        patients=len(np.unique(real.patients)),
-        iou=iou,
+        patients=people[0],
+        iou=compare(of_real, of_synthetic, by_chance, 0),
         hit=hit,
         centre=centre,
     )

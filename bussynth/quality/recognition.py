@@ -44,6 +44,10 @@ class Answers:
         """Count the images of each class."""
         return [int(count) for count in np.bincount(self.labels, minlength=classes)]
 
+    def people(self, classes: int) -> list[int]:
+        """Count the patients of each class."""
+        return [len(np.unique(self.patients[self.labels == one])) for one in range(classes)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recognition:
@@ -145,7 +149,13 @@ def recognise(
         return _statistics(other, k)(np.ones((1, len(order)))).ravel()
 
     by_chance = shuffles(dealt, len(synthetic.labels), rng)
-    figures = [compare(of_real, of_synthetic, by_chance, one) for one in range(len(by_chance))]
+    # The figures are in the order of _statistics; recalls are shares.
+    people: list[tuple[int, int] | None] = [None] * len(by_chance)
+    people[2 : 2 + k] = zip(real.people(k), synthetic.people(k), strict=True)
+    figures = [
+        compare(of_real, of_synthetic, by_chance, position, people=count)
+        for position, count in enumerate(people)
+    ]
     pairs = [f"{names[i]} / {names[j]}" for i in range(k) for j in range(i + 1, k)]
     return Recognition(
         column=column,

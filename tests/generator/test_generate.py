@@ -130,8 +130,8 @@ def test_damaged_chunk_is_refused(generator: Generator, tmp_path: Path) -> None:
     config = GenerateConfig(n=4, steps=2, chunk_size=2)
     with pytest.raises(KeyboardInterrupt):
         generate_cohort(generator, tmp_path / "c", config, progress=StopAtChunk(1))
-    (chunk,) = tmp_path.glob(".c.generating-*/chunk-*.npy")
-    np.save(chunk, np.zeros((2, 3, 3), np.uint8))
+    (chunk,) = tmp_path.glob(".c.generating-*/chunk-*.npz")
+    np.savez(chunk, images=np.zeros((2, 3, 3), np.uint8), rows=[0, 1], drawn=2)
     with pytest.raises(IntegrityError, match="damaged"):
         generate_cohort(generator, tmp_path / "c", config)
     assert not (tmp_path / "c").exists()

@@ -44,7 +44,7 @@ def toy_rows(n: int, seed: int, *, patients: bool) -> list[Row]:
                 image=image.clip(0, 255).astype(np.uint8),
                 patient=f"SECRET{seed}-{i // 2:03d}" if patients else None,
                 conditions={
-                    "device": "rare" if patients and i < 2 else device,
+                    "device": "rare" if patients and i < 8 else device,
                     "pathology": "normal" if normal else "benign",
                     # Told to nobody: drawn by chance, so it cannot be recognised.
                     "birads": str(rng.choice(["2", "5"])),

@@ -61,7 +61,7 @@ def test_damage_and_emptiness_are_found(
 ) -> None:
     with pytest.raises(DataError, match="no images"):
         Material.from_cohort(real.select("train", device="bright", pathology=[]))
-    cohort = real_maker(tmp_path / "c", 12)
+    cohort = real_maker(tmp_path / "c", 40)
     shard = cohort.path / cohort.shards[0].path
     shard.write_bytes(shard.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="damaged"):

@@ -58,6 +58,22 @@ def test_shuffled_requests_meet_by_chance() -> None:
     assert 0.35 < found.low < 0.5 < found.high < 0.65
 
 
+def test_a_share_of_all_is_not_certain() -> None:
+    ones = Sample(np.array([1.0]), np.ones((50, 1)))
+    assert ones.measured(0).low == 1.0
+    found = ones.measured(0, people=20)
+    assert (found.value, found.high) == (1.0, 1.0)
+    assert found.low == pytest.approx(20 / (20 + 1.96**2), abs=1e-4)
+
+
+def test_interval_of_a_difference_is_that_of_theory() -> None:
+    one, other = Measured(0.9, 0.8, 0.95), Measured(0.5, 0.37, 0.62)
+    found = one.minus(other)
+    assert found.value == pytest.approx(0.4)
+    assert found.low == pytest.approx(0.4 - (0.1**2 + 0.12**2) ** 0.5)
+    assert found.high == pytest.approx(0.4 + (0.05**2 + 0.13**2) ** 0.5)
+
+
 def test_opposite_of_a_comparison() -> None:
     real = Sample(np.array([0.9]), np.linspace(0.8, 1.0, 101)[:, None])
     made = Sample(np.array([0.7]), np.linspace(0.6, 0.8, 101)[:, None])
