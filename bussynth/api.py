@@ -422,6 +422,7 @@ def audit(
     patients: Path | str | None = None,
     out: Path | str | None = None,
     model: Path | str | None = None,
+    base: Path | str | None = None,
     release_model: bool = False,
     encoders: Sequence[Path | str] = (),
     cluster: str | None = None,
@@ -441,6 +442,7 @@ def audit(
         patients: CSV with the columns file and patient, for folders.
         out: Folder for report.html and report.json; no report is written if None.
         model: Folder of the model that made the images; its near-copies are planted as controls.
+        base: If the model is an adapter: its base, if that is not a built-in one.
         release_model: The model is to be released too: attack it by its losses.
         encoders: TorchScript or ONNX encoders of your own.
         cluster: Address of a Dask scheduler to run on.
@@ -466,6 +468,7 @@ def audit(
         out=None if out is None else Path(out),
         config=AuditConfig.from_dict(settings),
         model=model,
+        base=base,
         release_model=release_model,
         encoders=encoders,
         cluster=cluster,

@@ -40,19 +40,22 @@ class CheckedModel:
         path: Its folder.
         digest: ``"sha256:…"`` of all that decides its images.
         notes: What is taken on trust, one line each.
+        base: Of an adapter: its base, if that is not a built-in one.
     """
 
     path: Path
     digest: str
     notes: tuple[str, ...]
+    base: Path | str | None = None
 
 
-def check_model(path: Path, comparison: Comparison) -> CheckedModel:
+def check_model(path: Path, comparison: Comparison, base: Path | str | None = None) -> CheckedModel:
     """Check that a model belongs to the images; reads its record only.
 
     Args:
-        path: The model folder.
+        path: Folder of a model or an adapter.
         comparison: The images.
+        base: Of an adapter: its base, if that is not a built-in one.
 
     Raises:
         DataError: There is no model, it made other images, or learned from another cohort.
@@ -82,7 +85,7 @@ def check_model(path: Path, comparison: Comparison) -> CheckedModel:
             "them, or leave --model out.",
             problems,
         )
-    return CheckedModel(path=path, digest=digest, notes=tuple(notes))
+    return CheckedModel(path=path, digest=digest, notes=tuple(notes), base=base)
 
 
 def open_model(
@@ -108,7 +111,7 @@ def open_model(
     """
     from bussynth.generator.generator import Generator
 
-    generator = Generator.load(model.path, device)
+    generator = Generator.load(model.path, device, model.base)
     if generator.digest != model.digest:
         raise DataError(f"The model in {model.path} was replaced while the audit was reading it.")
     sources: tuple[RoleImages, RoleImages] = (comparison.train, comparison.control)

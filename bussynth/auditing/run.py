@@ -54,6 +54,7 @@ def audit(
     out: Path | str | None = None,
     config: AuditConfig | None = None,
     model: Path | str | None = None,
+    base: Path | str | None = None,
     release_model: bool = False,
     encoders: Sequence[Path | str] = (),
     cluster: str | None = None,
@@ -78,6 +79,7 @@ def audit(
         config: What to compute and where to draw lines; fix it before looking at the images.
         model: Folder of the model that made the images; its own near-duplicates of train images
             are then planted among the controls.
+        base: If the model is an adapter: its base, if that is not a built-in one.
         release_model: The model is to be released too: attack it with its own losses.
         encoders: TorchScript or ONNX encoders of images, each one more space to search.
         cluster: Address of a Dask scheduler; never changes a number.
@@ -105,6 +107,7 @@ def audit(
         out=out,
         config=config,
         model=model,
+        base=base,
         release_model=release_model,
         encoders=encoders,
         cluster=cluster,
@@ -148,6 +151,7 @@ def check_audit(
     out: Path | str | None = None,
     config: AuditConfig | None = None,
     model: Path | str | None = None,
+    base: Path | str | None = None,
     release_model: bool = False,
     encoders: Sequence[Path | str] = (),
     cluster: str | None = None,
@@ -172,6 +176,7 @@ def check_audit(
         out=None if out is None else Path(out),
         config=config,
         model=model,
+        base=base,
         release_model=release_model,
         encoders=encoders,
         cluster=cluster,
@@ -207,6 +212,7 @@ def _plan(
     out: Path | None,
     config: AuditConfig,
     model: Path | str | None,
+    base: Path | str | None,
     release_model: bool,
     encoders: Sequence[Path | str],
     cluster: str | None,
@@ -215,6 +221,8 @@ def _plan(
     settings, files = config.settings(), find_encoders(encoders)
     if release_model and model is None:
         raise UsageError("--release-model needs the model; give its folder with --model.")
+    if base is not None and model is None:
+        raise UsageError("--base names the base of an adapter; give the adapter with --model.")
     if cluster is not None:
         require_dask()
     folder = None if model is None else Path(model)
@@ -237,7 +245,7 @@ def _plan(
         digest=settings_digest(
             settings, encoders=[file.digest for file in files], release_model=release_model
         ),
-        model=None if folder is None else check_model(folder, comparison),
+        model=None if folder is None else check_model(folder, comparison, base),
         encoders=files,
     )
 

@@ -45,6 +45,10 @@ def audit(
         Path | None,
         typer.Option(help="Model that made the images: its near-copies are planted as controls."),
     ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="If the model is an adapter: its base, if that is not built in."),
+    ] = None,
     release_model: Annotated[
         bool,
         typer.Option(
@@ -86,6 +90,7 @@ def audit(
             "--control": control,
             "--patients": patients,
             "--model": model,
+            "--base": base,
             "--release-model": release_model,
             "--encoder": encoder,
             "--cluster": cluster,
@@ -96,7 +101,14 @@ def audit(
         return _register(out, config, run, scope | attack)
     if synthetic is None:
         raise UsageError("SYNTHETIC is missing: give the synthetic cohort, or a folder of images.")
-    inputs = {**scope, **attack, "patients": patients, "model": model, "cluster": cluster}
+    inputs = {
+        **scope,
+        **attack,
+        "patients": patients,
+        "model": model,
+        "base": base,
+        "cluster": cluster,
+    }
     return _audit(synthetic, out, config, run, inputs)
 
 

@@ -14,7 +14,7 @@ from bussynth.auditing.run import audit, check_audit
 from bussynth.cohort import Cohort
 from bussynth.config import RunOptions
 from bussynth.errors import BussynthError, DataError, IntegrityError, UsageError
-from bussynth.generator.config import GenerateConfig, TrainConfig
+from bussynth.generator.config import AdaptConfig, GenerateConfig, TrainConfig
 from bussynth.generator.generate import generate_cohort
 from bussynth.generator.generator import Generator
 
@@ -162,3 +162,27 @@ def test_dry_run_checks_the_model_too(
         check_audit(made, real=real, release_model=True)
     with pytest.raises(BussynthError, match="overlaps"):
         check_audit(made, real=real, model=model, out=model / "audit")
+
+
+def test_an_adapter_is_attacked_on_its_base(model: Path, real: Cohort, tmp_path: Path) -> None:
+    config = AdaptConfig(base=str(model), rank=2, steps=2, batch_size=4, prior_min_patients=2)
+    Generator.adapt(real, tmp_path / "adapter", config, options=RunOptions(device="cpu"))
+    made = generate_cohort(
+        tmp_path / "adapter",
+        tmp_path / "made",
+        GenerateConfig(n=6, steps=1),
+        base=model,
+        options=RunOptions(device="cpu"),
+    )
+    comparison = open_comparison(made, real=real)
+    checked = check_model(tmp_path / "adapter", comparison, model)
+    assert checked.notes == ()
+    pixels = {role: real.select(split=role).images() for role in ("train", "control")}
+    access = open_model(checked, comparison, pixels, seed=1, device="cpu")
+    assert access.renoise(np.array([0]), 0.2, 1).shape == (1, *real.image_size)
+    with pytest.raises(UsageError, match="--base"):
+        open_model(
+            check_model(tmp_path / "adapter", comparison), comparison, pixels, seed=1, device="cpu"
+        )
+    with pytest.raises(UsageError, match="give the adapter with --model"):
+        check_audit(made, real=real, base=model)

@@ -1,0 +1,159 @@
+"""The audit of a card: what may leave the site of an audit of this model's images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bussynth.errors import DataError, IntegrityError
+from bussynth.modelcard.model import CardModel
+from bussynth.modelcard.record import field, number, whole
+from bussynth.report.cards import build_cards
+from bussynth.report.formats import share
+from bussynth.report.render import read_report
+from bussynth.report.shareable import shareable
+from bussynth.report.wording import VERDICTS
+
+__all__ = ["AuditSummary", "Planted", "read_summary"]
+
+_FILE, _SEAL = "report.json", "report.sha256"
+_MOSTLY_MISSED: Final = 0.5
+_LOSSES: Final = "white_box"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """What became of copies planted to see whether the audit finds them.
+
+    Attributes:
+        kinds: Kinds that had to be found.
+        recall: Least share found of these, or "not measured".
+        least: Lower bound on that share, one-sided.
+        missed: Other kinds of which most were missed, with the share found.
+    """
+
+    kinds: int
+    recall: str
+    least: str
+    missed: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSummary:
+    """What an audit found.
+
+    Attributes:
+        verdict: ``"FAIL"``, ``"INCONCLUSIVE"`` or ``"NO EVIDENCE ABOVE FLOOR"``.
+        headline: The verdict in words.
+        reasons: Why, a line each.
+        counts: Images and patients that were compared.
+        tests: Name, outcome, number and answer of each test.
+        losses: Whether the model was attacked by its own losses.
+        planted: The positive controls.
+        trusted: Whether nothing shows that the images are this model's.
+    """
+
+    verdict: str
+    headline: str
+    reasons: tuple[str, ...]
+    counts: Mapping[str, int | None]
+    tests: tuple[tuple[str, str, str, str], ...]
+    losses: bool
+    planted: Planted
+    trusted: bool
+
+    @property
+    def failed(self) -> bool:
+        """Whether traces of training patients were found."""
+        return self.verdict == "FAIL"
+
+
+def read_summary(folder: Path, model: CardModel, known: str | None) -> AuditSummary:
+    """Read the audit of a model's images.
+
+    Args:
+        folder: What ``bussynth audit`` wrote.
+        model: The model.
+        known: Digest of a synthetic cohort that names the model as its generator, if there is
+            one; an audit of that cohort needs no other proof.
+
+    Raises:
+        DataError: There is no audit, it is of another version or damaged, or of other images.
+        IntegrityError: The report was changed after the audit.
+    """
+    path = folder / _FILE
+    if not path.is_file():
+        raise DataError(f"{folder} holds no audit: {_FILE} is missing.")
+    _check_seal(folder)
+    report = read_report(path)
+    named = field(report, "model", "digest")
+    compared = field(report, "inputs", "train", "digest")
+    problems = []
+    if named is not None and named != model.digest:
+        problems.append("it names another model")
+    # An audit without the model may compare with a cohort that another model learned from.
+    if named is None and compared is not None and compared != model.cohort:
+        problems.append("it compares with other images than those the model learned from")
+    if problems:
+        raise DataError(f"{path} is not an audit of this model's images.", problems)
+    try:
+        # In the order of the file, as the report itself is rendered.
+        kept = shareable(json.loads(json.dumps(report, sort_keys=True)))
+        cards = build_cards(kept)
+        return AuditSummary(
+            verdict=kept["verdict"],
+            headline=VERDICTS[kept["verdict"]].headline,
+            reasons=tuple(str(reason) for reason in kept["reasons"]),
+            counts={key: whole(kept["counts"].get(key)) for key in _COUNTS},
+            tests=tuple((card.text.short, card.label, card.value, card.answer) for card in cards),
+            losses=any(card.name == _LOSSES and card.style != "none" for card in cards),
+            planted=_planted(kept["controls"]["planted"]),
+            trusted=named is None
+            and (known is None or field(report, "inputs", "synthetic", "digest") != known),
+        )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(f"{path} lacks fields or holds wrong ones; audit again.") from error
+
+
+_COUNTS: Final = (
+    "synthetic_images",
+    "train_images",
+    "train_patients",
+    "control_images",
+    "control_patients",
+)
+
+
+def _check_seal(folder: Path) -> None:
+    seal = folder / _SEAL
+    if not seal.is_file():
+        return
+    try:
+        words = seal.read_text(encoding="ascii").split()
+    except UnicodeDecodeError:
+        words = []
+    if words[:1] != [hashlib.sha256((folder / _FILE).read_bytes()).hexdigest()]:
+        raise IntegrityError(
+            f"{folder / _FILE} was changed after the audit: it does not match {_SEAL}; audit again."
+        )
+
+
+def _planted(entries: list[Mapping[str, Any]]) -> Planted:
+    tried = [entry for entry in entries if entry["planted"]]
+    decisive = [entry for entry in tried if entry["decisive"]]
+    worst = min(decisive, key=lambda entry: float(entry["recall"]), default=None)
+    least = [low for entry in decisive if (low := number(entry["lower"])) is not None]
+    return Planted(
+        kinds=len(decisive),
+        recall="not measured" if worst is None else share(worst["recall"]),
+        least=share(min(least, default=None)),
+        missed=tuple(
+            f"{entry['name']} ({share(entry['recall'])} found)"
+            for entry in tried
+            if not entry["decisive"] and entry["recall"] < _MOSTLY_MISSED
+        ),
+    )
