@@ -12,7 +12,15 @@ from bussynth.errors import UsageError
 __all__ = ["PRESET_NAMES", "TARGETS", "AdaptConfig", "FitConfig", "GenerateConfig", "TrainConfig"]
 
 #: Names of :data:`bussynth.generator.presets.PRESETS`; "auto" takes the one of the image size.
-PRESET_NAMES: Final = ("auto", "tiny-32", "small-64", "base-128", "busgen-160")
+PRESET_NAMES: Final = (
+    "auto",
+    "tiny-32",
+    "small-64",
+    "base-128",
+    "busgen-160",
+    "large-160",
+    "large-256",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +113,7 @@ class GenerateConfig(Config):
 
     n: int = option(256, "Number of images.", min=1, max=100_000_000, flags=("-n", "--n"))
     seed: int = option(0, "Seed; image i depends on the seed and on i alone.", min=0, max=2**63 - 1)
-    steps: int = option(20, "Sampling steps, each one or two network passes.", min=1, max=1000)
+    steps: int = option(12, "Sampling steps, each one or two network passes.", min=1, max=1000)
     guidance: float = option(
         1.0, "Guidance scale; 1 is none, larger follows the conditions more.", min=0.0, max=20.0
     )

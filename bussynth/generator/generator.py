@@ -66,7 +66,7 @@ class Sampler(Protocol):
         self,
         conditions: Sequence[Mapping[str, Any]],
         seeds: Sequence[int],
-        steps: int = 20,
+        steps: int = 12,
         guidance: float | Sequence[float] = 1.0,
         batch_size: int | None = None,
     ) -> npt.NDArray[np.uint8]:
@@ -234,7 +234,7 @@ class Generator:
         self,
         conditions: Sequence[Mapping[str, Any]],
         seeds: Sequence[int],
-        steps: int = 20,
+        steps: int = 12,
         guidance: float | Sequence[float] = 1.0,
         batch_size: int | None = None,
     ) -> npt.NDArray[np.uint8]:

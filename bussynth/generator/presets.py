@@ -101,4 +101,28 @@ PRESETS: Final[dict[str, Preset]] = {
         steps=200_000,
         ema_decay=0.9999,
     ),
+    # 226 million parameters for the same size: one GPU of 80 GB, days.
+    "large-160": Preset(
+        image_size=160,
+        factor=4,
+        channels=(256, 512, 768),
+        layers=3,
+        attention=(False, True, True),
+        learning_rate=1e-4,
+        batch_size=128,
+        steps=200_000,
+        ema_decay=0.9999,
+    ),
+    # 266 million parameters for finer images: one GPU of 80 GB, days.
+    "large-256": Preset(
+        image_size=256,
+        factor=4,
+        channels=(256, 512, 768, 768),
+        layers=2,
+        attention=(False, False, True, True),
+        learning_rate=1e-4,
+        batch_size=128,
+        steps=200_000,
+        ema_decay=0.9999,
+    ),
 }

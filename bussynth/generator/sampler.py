@@ -112,7 +112,7 @@ def sample(
     noise: Tensor,
     conditions: ConditionBatch,
     guidance: Tensor,
-    steps: int = 20,
+    steps: int = 12,
 ) -> Tensor:
     """Solve the probability-flow ODE from noise to clean maps.
 
