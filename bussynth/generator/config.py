@@ -85,7 +85,7 @@ TARGETS: Final = ("attention", "convolution", "projection")
 class AdaptConfig(FitConfig):
     """How an adapter is fitted to a base. ``None`` takes the value of the base's preset."""
 
-    base: str = option("builtin:busbra-64", "The base: a model folder or builtin:NAME.")
+    base: str = option("builtin:phantom-64", "The base: a model folder or builtin:NAME.")
     rank: int = option(8, "Rank of the low-rank updates.", min=1, max=256)
     alpha: float | None = option(None, "Scale of the updates times the rank; rank if not given.")
     targets: tuple[str, ...] = option(

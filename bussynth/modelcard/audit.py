@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from bussynth.errors import DataError, IntegrityError
 from bussynth.modelcard.model import CardModel
-from bussynth.modelcard.record import field, number, whole
+from bussynth.modelcard.record import field, mapping, number, whole
 from bussynth.report.cards import build_cards
 from bussynth.report.formats import share
 from bussynth.report.render import read_report
@@ -54,7 +54,7 @@ class AuditSummary:
         tests: Name, outcome, number and answer of each test.
         losses: Whether the model was attacked by its own losses.
         planted: The positive controls.
-        trusted: Whether nothing shows that the images are this model's.
+        trusted: What nothing proves, a sentence each.
     """
 
     verdict: str
@@ -64,7 +64,7 @@ class AuditSummary:
     tests: tuple[tuple[str, str, str, str], ...]
     losses: bool
     planted: Planted
-    trusted: bool
+    trusted: tuple[str, ...]
 
     @property
     def failed(self) -> bool:
@@ -91,12 +91,13 @@ def read_summary(folder: Path, model: CardModel, known: str | None) -> AuditSumm
     _check_seal(folder)
     report = read_report(path)
     named = field(report, "model", "digest")
-    compared = field(report, "inputs", "train", "digest")
+    learned = mapping(field(report, "inputs", "train"))
+    matched = learned.get("digest") == model.cohort
     problems = []
     if named is not None and named != model.digest:
         problems.append("it names another model")
     # An audit without the model may compare with a cohort that another model learned from.
-    if named is None and compared is not None and compared != model.cohort:
+    if named is None and learned.get("source") == "cohort" and not matched:
         problems.append("it compares with other images than those the model learned from")
     if problems:
         raise DataError(f"{path} is not an audit of this model's images.", problems)
@@ -112,8 +113,9 @@ def read_summary(folder: Path, model: CardModel, known: str | None) -> AuditSumm
             tests=tuple((card.text.short, card.label, card.value, card.answer) for card in cards),
             losses=any(card.name == _LOSSES and card.style != "none" for card in cards),
             planted=_planted(kept["controls"]["planted"]),
-            trusted=named is None
-            and (known is None or field(report, "inputs", "synthetic", "digest") != known),
+            trusted=tuple(str(note) for note in kept["model"]["notes"])
+            if named is not None
+            else tuple(_unproven(report, matched=matched, known=known)),
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} lacks fields or holds wrong ones; audit again.") from error
@@ -126,6 +128,14 @@ _COUNTS: Final = (
     "control_images",
     "control_patients",
 )
+
+
+def _unproven(report: Mapping[str, Any], *, matched: bool, known: str | None) -> Iterator[str]:
+    """What an audit without the model leaves open."""
+    if known is None or field(report, "inputs", "synthetic", "digest") != known:
+        yield "That these images were made by this model is taken on trust: the audit names none."
+    if not matched:
+        yield "That the model learned from the training images compared is taken on trust."
 
 
 def _check_seal(folder: Path) -> None:

@@ -107,6 +107,8 @@ def read_quality(folder: Path, digest: str, known: str | None) -> Quality:
             remarks=tuple(_remarks(content)),
             trusted=named is None and (known is None or made["digest"] != known),
         )
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} lacks fields or holds wrong ones; evaluate again.") from error
 
@@ -156,8 +158,10 @@ def _figure(figure: Mapping[str, Any], factor: float = 1.0, *, signed: bool = Fa
     ends = [number(figure[key]) for key in ("value", "low", "high")]
     if None in ends:
         raise ValueError
-    value, low, high = (end * factor for end in ends if end is not None)
-    form = ("+" if signed else "") + (".3f" if abs(value) < 10 else ".1f")
+    digits = 3 if abs(factor * (ends[0] or 0.0)) < 10 else 1
+    # Adding zero turns the −0.0 of rounding into 0.0.
+    value, low, high = (round(end * factor, digits) + 0.0 for end in ends if end is not None)
+    form = f"{'+' if signed else ''}.{digits}f"
     return f"{value:{form}} [{low:{form}}, {high:{form}}]".replace("-", "−")
 
 

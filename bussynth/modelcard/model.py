@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from safetensors import safe_open
 
+from bussynth.errors import IntegrityError
 from bussynth.generator.adapter import open_model
 from bussynth.generator.base import BUILTIN
 from bussynth.generator.config import AdaptConfig, TrainConfig
@@ -29,6 +30,7 @@ class CardModel:
     Attributes:
         stored: The network; of an adapter together with its base.
         record: Content of ``model.json`` or ``adapter.json``.
+        cohort: Digest of the training cohort.
         folder: Where the files are.
         name: ``builtin:NAME``, or None.
         bytes: Size of all files that make the model, of an adapter without its base.
@@ -38,6 +40,7 @@ class CardModel:
 
     stored: StoredModel
     record: Mapping[str, Any]
+    cohort: str
     folder: Path
     name: str | None
     bytes: int
@@ -65,11 +68,6 @@ class CardModel:
         return text(field(self.training, "cohort", "kind"))
 
     @property
-    def cohort(self) -> str | None:
-        """Digest of the training cohort."""
-        return digest(field(self.training, "cohort", "digest"))
-
-    @property
     def config(self) -> dict[str, Any]:
         """Configuration of the training: fields that bussynth knows, and no others."""
         known = {
@@ -89,17 +87,22 @@ def open_card_model(source: str, base: str | None = None) -> CardModel:
 
     Raises:
         UsageError: No built-in model has this name, or a base is missing or not needed.
-        IntegrityError: A file is damaged, or the base is another one.
+        IntegrityError: A file is damaged, the record names no training cohort, or the base is
+            another one.
         DataError: There is no model.
     """
     folder = model_folder(source)
     adapter = not source.startswith(BUILTIN) and (folder / ADAPTER_FILE).is_file()
     stored = open_model(source, base if adapter else None)
     record = read_record(folder)
+    cohort = digest(field(mapping(record["training"]), "cohort", "digest"))
+    if cohort is None:
+        raise IntegrityError(f"The record in {folder} does not say what the model learned from.")
     names = [*record["files"], ADAPTER_FILE if adapter else MODEL_FILE]
     return CardModel(
         stored=stored,
         record=record,
+        cohort=cohort,
         folder=folder,
         name=source if source.startswith(BUILTIN) else None,
         bytes=sum((folder / name).stat().st_size for name in names),

@@ -32,6 +32,11 @@ _KINDS: Final = {
     "synthetic": "synthetic images of another generator",
 }
 
+_PREDICTIONS: Final = {
+    "edm": "preconditioned as EDM (Karras et al. 2022)",
+    "epsilon": "the noise (epsilon)",
+}
+
 
 def render_card(
     *,
@@ -124,9 +129,7 @@ def _front_matter(model: CardModel, about: About) -> str:
         *(["lora"] if model.is_adapter else []),
         *(["phantom"] if model.lineage.phantoms_only(model.kind) else []),
     ]
-    named = about.datasets or ([model.cohort] if model.cohort is not None else [])
-    if named:
-        matter["datasets"] = list(named)
+    matter["datasets"] = list(about.datasets) or [model.cohort]
     # JSON values are YAML values, so nothing in a text can end the front matter early.
     lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in matter.items()]
     return "\n".join([SIGN, *lines])
@@ -167,7 +170,7 @@ def _data(model: CardModel) -> Iterator[tuple[str, Any]]:
     else:
         yield "Patients", patients
     yield "Images", _count(whole(model.training.get("images")))
-    yield "Cohort", model.cohort or _UNKNOWN
+    yield "Cohort", model.cohort
 
 
 def _network(model: CardModel) -> Iterator[tuple[str, Any]]:
@@ -186,7 +189,7 @@ def _network(model: CardModel) -> Iterator[tuple[str, Any]]:
     )
     yield "Channels by level", ", ".join(levels)
     yield "Residual layers a level", architecture.layers
-    yield "Predicts", architecture.prediction
+    yield "Prediction", _PREDICTIONS.get(architecture.prediction, architecture.prediction)
     yield "Preset", text(field(model.training, "config", "preset")) or _UNKNOWN
     yield "Parameters", _count(whole(model.training.get("parameters")))
     if model.is_adapter:
