@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bussynth.api import adapt as adapt
     from bussynth.api import audit as audit
+    from bussynth.api import card as card
     from bussynth.api import evaluate as evaluate
     from bussynth.api import export as export
     from bussynth.api import generate as generate
@@ -50,6 +51,7 @@ __all__ = [
     "Row",
     "adapt",
     "audit",
+    "card",
     "evaluate",
     "export",
     "generate",
@@ -69,6 +71,7 @@ _LAZY = {
     "Row": ("bussynth.cohort.row", "Row"),
     "adapt": ("bussynth.api", "adapt"),
     "audit": ("bussynth.api", "audit"),
+    "card": ("bussynth.api", "card"),
     "evaluate": ("bussynth.api", "evaluate"),
     "export": ("bussynth.api", "export"),
     "generate": ("bussynth.api", "generate"),

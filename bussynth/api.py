@@ -32,6 +32,7 @@ _R = TypeVar("_R")
 __all__ = [
     "adapt",
     "audit",
+    "card",
     "evaluate",
     "export",
     "generate",
@@ -278,6 +279,54 @@ def generate(
         progress=progress,
         force=force,
     )
+
+
+@_full
+def card(
+    model: Path | str,
+    out: Path | str,
+    *,
+    base: Path | str | None = None,
+    evaluation: Path | str | None = None,
+    audit: Path | str | None = None,
+    about: Path | str | None = None,
+    samples: Path | str | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+) -> Path:
+    """Write the card of a model: what it is, what it learned from, how good and how safe.
+
+    Args:
+        model: Folder of a model or an adapter, or ``builtin:NAME``.
+        out: Folder of the card.
+        base: Of an adapter: its base, if that is not a built-in one.
+        evaluation: Folder that ``evaluate`` wrote.
+        audit: Folder that ``audit`` wrote.
+        about: TOML file with name, licences, citation and limits.
+        samples: Synthetic cohort of the model for the picture; drawn anew by default.
+        force: Replace an earlier card.
+        progress: Where to report.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: ``out`` is taken, or the files are of another model.
+    """
+    from bussynth.modelcard.card import write_card
+
+    write_card(
+        str(model),
+        Path(out),
+        base=None if base is None else str(base),
+        evaluation=evaluation,
+        audit=audit,
+        about=about,
+        samples=samples,
+        progress=progress,
+        force=force,
+    )
+    return Path(out)
 
 
 @_full

@@ -10,6 +10,7 @@ from bussynth import __version__
 from bussynth.cli import (  # noqa: F401  (each module registers its verb)
     adapt,
     audit,
+    card,
     demo,
     evaluate,
     export,
@@ -42,6 +43,7 @@ ORDER = (
     "wrap",
     "evaluate",
     "audit",
+    "card",
     "report",
     "keygen",
     "export",
