@@ -14,7 +14,9 @@ __all__ = ["inspect"]
 
 @verb("inspect", force=True)
 def inspect(
-    path: Annotated[Path, typer.Argument(help="A cohort, a model or a package.")],
+    path: Annotated[
+        Path, typer.Argument(help="A cohort, a model, an adapter or a package; or builtin:NAME.")
+    ],
     run: Run,
     grid: Annotated[
         Path | None, typer.Option(help="Also draw a contact sheet into this PNG file.")
@@ -23,7 +25,7 @@ def inspect(
         Path | None, typer.Option(help="With --grid: another cohort, drawn on the left.")
     ] = None,
 ) -> Outcome:
-    """Say what a cohort, a model or a package holds.
+    """Say what a cohort, a model, an adapter or a package holds.
 
     A package is described as it describes itself; only `bussynth verify` checks it. A
     contact sheet of a real cohort shows patients: keep it where the cohort is kept.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bussynth.builtin import BUILTIN
 from bussynth.errors import IntegrityError, UsageError
-from bussynth.generator.base import BUILTIN, carry_over, open_base
+from bussynth.generator.base import carry_over, open_base
 from bussynth.generator.lora import merge
 from bussynth.generator.storage import ADAPTER_FILE, StoredModel, read_adapter, read_model
 

@@ -10,26 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import Tensor
 
-import bussynth
-from bussynth.config import suggest
+from bussynth.builtin import BUILTIN, builtin_folder, builtin_names
 from bussynth.errors import IntegrityError, UsageError
 from bussynth.generator.network import Architecture
 from bussynth.generator.storage import StoredModel, read_model
 
-__all__ = ["BUILTIN", "Base", "builtin_names", "carry_over", "open_base"]
-
-BUILTIN: Final = "builtin:"
-_FOLDER: Final = Path(bussynth.__file__).parent / "weights"
-
-
-def builtin_names() -> list[str]:
-    """Names of the models in the box, as ``builtin:NAME``."""
-    return sorted(BUILTIN + path.parent.name for path in _FOLDER.glob("*/model.json"))
+__all__ = ["Base", "carry_over", "open_base"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +70,7 @@ def open_base(name: str) -> Base:
         DataError: The folder holds no model.
     """
     if name.startswith(BUILTIN):
-        names = builtin_names()
-        if name not in names:
-            known = ", ".join(names) or "none"
-            raise UsageError(f"There is no {name}{suggest(name, names)} (known: {known}).")
-        return Base(model=read_model(_FOLDER / name.removeprefix(BUILTIN)), name=name)
+        return Base(model=read_model(builtin_folder(name)), name=name)
     return Base(model=read_model(Path(name)), name=None)
 
 

@@ -24,14 +24,15 @@ _MODULES: Final = {
 # peft names the updates of its one adapter so; files do without.
 _ADAPTER: Final = ".default."
 _BASE: Final = ".base_layer."
-# Beside the updates: how conditions are embedded. These tables depend on the vocabulary.
-_TABLES: Final = ("network.columns.", "network.box_state.")
+# Beside the updates, as a whole: how conditions are embedded, which depends on the vocabulary, and
+# the small head of the means, since how bright images are is a matter of the site.
+_WHOLE: Final = ("network.columns.", "network.box_state.", "network.mean.")
 
 
 def inject(
     denoiser: nn.Module, rank: int, alpha: float, targets: Sequence[str], seed: int
 ) -> nn.Module:
-    """Freeze a denoiser, but for its condition embeddings, and put low-rank updates beside it.
+    """Freeze a denoiser, but for embeddings and means, and put low-rank updates beside it.
 
     Args:
         denoiser: Module with the UNet as ``network.unet``; changed in place.
@@ -58,7 +59,7 @@ def inject(
         torch.manual_seed(seed)
         inject_adapter_in_model(config, denoiser.get_submodule("network.unet"))
     for name, parameter in denoiser.named_parameters():
-        if name.startswith(_TABLES):
+        if name.startswith(_WHOLE):
             parameter.requires_grad_(True)
     return denoiser
 
@@ -87,7 +88,7 @@ def merge(
     merged = dict(weights)
     try:
         for name, tensor in adapter.items():
-            if name.startswith(_TABLES):
+            if name.startswith(_WHOLE):
                 if merged[name].shape != tensor.shape:
                     raise ValueError(name)
                 merged[name] = tensor.float()

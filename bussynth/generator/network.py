@@ -1,7 +1,9 @@
 """The network: a stock diffusers UNet fed with embedded conditions.
 
 Nothing in diffusers is changed. The conditions are embedded here and handed to the UNet as ready
-class embeddings; the lesion box enters as one more input channel.
+class embeddings; the lesion box enters as one more input channel. Beside the UNet a small head
+predicts the mean of each band: group normalisation hides means, and with them the brightness of an
+image, from every layer behind it.
 """
 
 from __future__ import annotations
@@ -25,6 +27,9 @@ __all__ = ["Architecture", "ConditionalUNet"]
 # The UNet's sinusoids have periods from 2*pi up, and ln(sigma)/4 spans [-1.6, 1.1]: without this
 # factor all noise levels would look alike.
 _TIME_SCALE = 100.0
+
+# At the highest noise levels the mean of an image is about a thirtieth of the input's deviation.
+_MEAN_SCALE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +132,39 @@ class Architecture:
 
 
 def _groups(channels: Sequence[int]) -> int:
-    """Largest number of normalisation groups, at most 16, that divides all widths."""
-    return next(g for g in (16, 8, 4, 2, 1) if all(c % g == 0 for c in channels))
+    """Largest number of groups, at most 32, that leaves 8 channels or more in each.
+
+    In smaller groups the normalisation takes away much of what a channel says about noise level
+    and condition.
+    """
+    return next(
+        g for g in (32, 16, 8, 4, 2, 1) if all(c % g == 0 and c // g >= 8 for c in channels)
+    )
+
+
+class _MeanHead(nn.Module):
+    """Mean of each band of F, from the means of the input, noise level and conditions.
+
+    Args:
+        bands: Number of bands.
+        noise_width: Length of the sinusoids of the noise level.
+        width: Length of the embedded conditions.
+    """
+
+    def __init__(self, bands: int, noise_width: int, width: int) -> None:
+        super().__init__()
+        first = nn.Linear(noise_width + width + 2 * bands, width)
+        last = nn.Linear(width, bands)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(first, nn.SiLU(), last)
+
+    def forward(self, x: Tensor, noise: Tensor, told: Tensor) -> Tensor:
+        """Means ``(n, bands, 1, 1)`` of maps ``(n, bands, h, w)``."""
+        means = x.mean(dim=(2, 3))
+        seen = torch.cat((noise, told, means, torch.asinh(_MEAN_SCALE * means)), dim=1)
+        out: Tensor = self.layers(seen)
+        return out[:, :, None, None]
 
 
 class ConditionalUNet(nn.Module):
@@ -163,6 +199,8 @@ class ConditionalUNet(nn.Module):
             attention_head_dim=32,
             norm_num_groups=_groups(channels),
             norm_eps=1e-5,
+            # Noise level and conditions act behind each normalisation, which would undo a shift.
+            resnet_time_scale_shift="scale_shift",
             class_embed_type="identity",
             flip_sin_to_cos=True,
             freq_shift=0,
@@ -170,6 +208,7 @@ class ConditionalUNet(nn.Module):
         # The untrained model then predicts the mean, and its loss is about 1 at every noise level.
         nn.init.zeros_(self.unet.conv_out.weight)
         nn.init.zeros_(self.unet.conv_out.bias)
+        self.mean = _MeanHead(bands, channels[0], width)
 
     def forward(self, x: Tensor, c_noise: Tensor, conditions: ConditionBatch) -> Tensor:
         """Evaluate F.
@@ -188,9 +227,6 @@ class ConditionalUNet(nn.Module):
         if self.altered is not None and conditions.augment is not None:
             embedded = embedded + self.altered(conditions.augment)
         box = conditions.box_map(x.shape[-2], x.shape[-1], self.architecture.factor)
-        out = self.unet(
-            torch.cat((x, box.to(x.dtype)), dim=1),
-            c_noise * _TIME_SCALE,
-            class_labels=self.mix(embedded),
-        )
-        return cast(Tensor, out.sample)
+        told, time = self.mix(embedded), c_noise * _TIME_SCALE
+        out = self.unet(torch.cat((x, box.to(x.dtype)), dim=1), time, class_labels=told)
+        return cast(Tensor, out.sample + self.mean(x, self.unet.time_proj(time), told))

@@ -58,9 +58,9 @@ class _Kind:
 
 _DECIDES = ("schema", "architecture", "vocabulary", "files")
 _KINDS: Final = {
-    MODEL_FILE: _Kind("bussynth-model/2", "weights.safetensors", _DECIDES),
+    MODEL_FILE: _Kind("bussynth-model/3", "weights.safetensors", _DECIDES),
     ADAPTER_FILE: _Kind(
-        "bussynth-adapter/1", "adapter.safetensors", (*_DECIDES, "base", "rank", "alpha")
+        "bussynth-adapter/2", "adapter.safetensors", (*_DECIDES, "base", "rank", "alpha")
     ),
 }
 

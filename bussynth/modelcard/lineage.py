@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bussynth
+from bussynth.builtin import BUILTIN, builtin_folder, builtin_names
 from bussynth.errors import IntegrityError, UsageError
-from bussynth.generator.base import BUILTIN, builtin_names
 from bussynth.generator.storage import read_record
 from bussynth.modelcard.record import digest, field, mapping, text
 
@@ -58,7 +57,7 @@ class Lineage:
 def model_folder(name: str) -> Path:
     """Folder of a model, which is named by it or as ``builtin:NAME``."""
     if name.startswith(BUILTIN):
-        return Path(bussynth.__file__).parent / "weights" / name.removeprefix(BUILTIN)
+        return builtin_folder(name)
     return Path(name)
 
 

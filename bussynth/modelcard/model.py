@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from safetensors import safe_open
 
+from bussynth.builtin import BUILTIN
 from bussynth.errors import IntegrityError
 from bussynth.generator.adapter import open_model
-from bussynth.generator.base import BUILTIN
 from bussynth.generator.config import AdaptConfig, TrainConfig
 from bussynth.generator.storage import ADAPTER_FILE, MODEL_FILE, StoredModel, read_record
 from bussynth.modelcard.lineage import Lineage, model_folder, trace

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import jinja2
 
-from bussynth.generator.base import BUILTIN
+from bussynth.builtin import BUILTIN
 from bussynth.modelcard.about import About
 from bussynth.modelcard.audit import AuditSummary
 from bussynth.modelcard.evaluation import Quality

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import bussynth
+from bussynth.builtin import builtin_names
 from bussynth.errors import UsageError
-from bussynth.generator.base import builtin_names, open_base
+from bussynth.generator.base import open_base
 from bussynth.generator.config import GenerateConfig
 from bussynth.generator.generate import generate_cohort, request_conditions
 from bussynth.generator.generator import Generator

@@ -45,6 +45,19 @@ def test_untrained_output_is_zero() -> None:
     assert network(torch.randn(1, 4, 8, 12), torch.zeros(1), encoder.encode([{}])).abs().max() == 0
 
 
+def test_brightness_reaches_the_output() -> None:
+    """Normalisation hides a constant from the layers behind it; the head of the means sees it."""
+    network = ConditionalUNet(ARCHITECTURE).eval()
+    with torch.no_grad():
+        network.mean.layers[2].weight.normal_(generator=torch.Generator().manual_seed(0))
+    conditions = ConditionEncoder(VOCABULARY, (16, 24)).encode([{}, {}])
+    x = torch.randn((1, 4, 8, 12), generator=torch.Generator().manual_seed(1)).expand(2, -1, -1, -1)
+    brighter = x + torch.tensor([0.0, 0.1]).view(2, 1, 1, 1)
+    out = network(brighter, torch.zeros(2), conditions).detach()
+    assert out.std(dim=(2, 3)).max() < 1e-5  # the UNet's last layer starts at zero
+    assert (out[0] - out[1]).abs().mean() > 0.05
+
+
 def test_architecture_round_trip() -> None:
     assert Architecture.from_dict(ARCHITECTURE.to_dict()) == ARCHITECTURE
     assert ARCHITECTURE.values == (1, 2)  # device, pathology
