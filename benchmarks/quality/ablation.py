@@ -33,6 +33,8 @@ RECIPE = "recipe: Haar 2, EDM, mirroring, EMA 0.999, no guidance"
 ARMS: dict[str, dict[str, Any]] = {
     RECIPE: {},
     "Haar 4": {"factor": 4},
+    "noise mean -0.4": {"noise_mean": -0.4},
+    "noise mean 0.0": {"noise_mean": 0.0},
     "epsilon-prediction": {"prediction": "epsilon"},
     "no mirroring": {"flip": False},
     "label-free augmentation 0.12": {"augment": 0.12},

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from safetensors.numpy import load_file, save
 
 from audits.features.learned.encoder import LearnedMap
 from audits.features.learned.pool import pool_digest
@@ -18,8 +21,10 @@ from bussynth.config import RunOptions
 from bussynth.generator.config import GenerateConfig
 from bussynth.generator.generate import generate_cohort
 from bussynth.generator.generator import Generator, Sampler
+from bussynth.quality import obedience
 from bussynth.quality.config import EvaluateConfig
 from bussynth.quality.fidelity import Yardstick
+from bussynth.quality.fit import Job, Weights
 from bussynth.quality.material import Material
 from bussynth.quality.obedience import Judge
 
@@ -36,6 +41,29 @@ HEADINGS = (
     "device AUC",
     "IoU in box",
 )
+
+
+@contextmanager
+def _kept_networks(file: Path) -> Iterator[None]:
+    """Train the networks of a judge once, whatever happens to the benchmark afterwards."""
+    usual = obedience.train_all
+
+    def kept(jobs: Sequence[Job], **options: Any) -> list[Weights]:
+        if not file.exists():
+            trained = usual(jobs, **options)
+            named = {f"{i}/{k}": v for i, one in enumerate(trained) for k, v in one.items()}
+            atomic.write_bytes(file, save(named))
+        found: list[Weights] = [{} for _ in jobs]
+        for name, array in load_file(file).items():
+            number, _, key = name.partition("/")
+            found[int(number)][key] = array
+        return found
+
+    obedience.train_all = kept
+    try:
+        yield
+    finally:
+        obedience.train_all = usual
 
 
 @dataclass(frozen=True)
@@ -56,7 +84,7 @@ class Bench:
 
     @classmethod
     def open(cls, cohort: Path, work: Path) -> Bench:
-        """Fit the yardstick and the judge, or find the encoder of an earlier run."""
+        """Fit the yardstick and the judge, or find what an earlier run has fitted."""
         real = Cohort.open(cohort)
         work.mkdir(parents=True, exist_ok=True)
         train = Material.from_cohort(real.select("train"))
@@ -69,7 +97,8 @@ class Bench:
             spaces = fidelity_spaces(train.images, train.facts.patients, seed=0, threads=CORES)
             next(space for space in spaces if isinstance(space, LearnedMap)).save(file)
         columns = [c for c in ("pathology", "device") if c in real.vocabulary]
-        judge = Judge.fit(real, columns=columns, config=EvaluateConfig(), workers=CORES)
+        with _kept_networks(work / f"judge-{real.digest[7:19]}.safetensors"):
+            judge = Judge.fit(real, columns=columns, config=EvaluateConfig(), workers=CORES)
         return cls(real, work, Yardstick(spaces, train, test), judge)
 
     def generate(self, model: Generator | Sampler, name: str, config: GenerateConfig) -> Cohort:

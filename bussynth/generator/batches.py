@@ -87,7 +87,7 @@ class BatchMaker:
         pixels = torch.from_numpy(data.images[rows.numpy()])
         flip = uniform(1)[:, 0] < (0.5 if config.flip else 0.0)
         hide = uniform(conditions.codes.shape[1] + 2)
-        sigma = train_sigma(normal(1)[:, 0])
+        sigma = train_sigma(normal(1)[:, 0], config.noise_mean, config.noise_std)
         draws = Draws.of(uniform, normal)
         pixels = torch.where(flip.view(-1, 1, 1), pixels.flip(-1), pixels)
         conditions = conditions.mirrored(flip, pixels.shape[-1])

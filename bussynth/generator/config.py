@@ -52,6 +52,12 @@ class FitConfig(Config):
         min=0.0,
         max=1.0,
     )
+    noise_mean: float = option(
+        -1.2, "Mean of the natural logarithm of the noise levels of training.", min=-5.0, max=5.0
+    )
+    noise_std: float = option(
+        1.2, "Standard deviation of that logarithm: how far the levels spread.", min=0.01, max=5.0
+    )
     checkpoint_minutes: float = option(2.0, "Minutes between checkpoints.", min=0.0)
     checkpoint_steps: int | None = option(None, "Steps between checkpoints instead.", min=1)
     prior_min_patients: int = option(

@@ -29,8 +29,6 @@ __all__ = [
 PREDICTIONS: Final = ("edm", "epsilon")
 """What the network predicts: a mixture of image and noise by noise level, or the noise."""
 
-_P_MEAN, _P_STD = -1.2, 1.2
-
 
 class Preconditioning(NamedTuple):
     """Coefficients of ``D(x) = c_skip x + c_out F(c_in x, c_noise)``, each shaped like sigma."""
@@ -103,9 +101,15 @@ class Denoiser(nn.Module):
         return c_skip.view(-1, 1, 1, 1) * x + c_out.view(-1, 1, 1, 1) * raw.float()
 
 
-def train_sigma(normal: Tensor) -> Tensor:
-    """Log-normal noise levels of training from standard normal draws."""
-    return (normal * _P_STD + _P_MEAN).exp()
+def train_sigma(normal: Tensor, mean: float = -1.2, std: float = 1.2) -> Tensor:
+    """Log-normal noise levels of training from standard normal draws.
+
+    Args:
+        normal: Standard normal.
+        mean: Of the natural logarithm of the levels.
+        std: Of the same.
+    """
+    return (normal * std + mean).exp()
 
 
 def loss_weight(sigma: Tensor, prediction: str = "edm") -> Tensor:

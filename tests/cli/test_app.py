@@ -103,11 +103,12 @@ def test_no_output_overwrites_a_record(tmp_path) -> None:
 
 
 def test_inspecting_models_in_the_box_and_adapters(tmp_path) -> None:
-    seen = json.loads(invoke("inspect", "builtin:phantom-64", "--json").stdout)
+    seen = json.loads(invoke("inspect", "builtin:phantom-64", "--json").stdout)["result"]
     assert (seen["what"], seen["training"]["cohort"]["kind"]) == ("model", "phantom")
     assert invoke("inspect", "builtin:phantom-46").exit_code == 2
     (tmp_path / "adapter.json").write_text('{"rank": 8}')
-    assert json.loads(invoke("inspect", tmp_path, "--json").stdout)["what"] == "adapter"
+    seen = json.loads(invoke("inspect", tmp_path, "--json").stdout)["result"]
+    assert seen == {"what": "adapter", "rank": 8}
 
 
 def test_inspecting_a_damaged_or_unfinished_model(tmp_path) -> None:
