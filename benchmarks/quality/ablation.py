@@ -29,11 +29,11 @@ from bussynth.generator.storage import read_model
 
 __all__ = ["main"]
 
-RECIPE = "recipe: Haar 2, EDM, mirroring, EMA 0.999, no guidance"
+RECIPE = "recipe: Haar 2, EDM, noise mean -0.4, mirroring, EMA 0.999, no guidance"
 ARMS: dict[str, dict[str, Any]] = {
     RECIPE: {},
     "Haar 4": {"factor": 4},
-    "noise mean -0.4": {"noise_mean": -0.4},
+    "noise mean -1.2": {"noise_mean": -1.2},
     "noise mean 0.0": {"noise_mean": 0.0},
     "epsilon-prediction": {"prediction": "epsilon"},
     "no mirroring": {"flip": False},

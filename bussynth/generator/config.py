@@ -52,8 +52,10 @@ class FitConfig(Config):
         min=0.0,
         max=1.0,
     )
+    # Higher than the -1.2 of Karras et al. 2022: lesions take shape at levels of 1 to 5, and below
+    # there is little to learn but speckle (docs/results.md has the ablation).
     noise_mean: float = option(
-        -1.2, "Mean of the natural logarithm of the noise levels of training.", min=-5.0, max=5.0
+        -0.4, "Mean of the natural logarithm of the noise levels of training.", min=-5.0, max=5.0
     )
     noise_std: float = option(
         1.2, "Standard deviation of that logarithm: how far the levels spread.", min=0.01, max=5.0

@@ -101,7 +101,7 @@ class Denoiser(nn.Module):
         return c_skip.view(-1, 1, 1, 1) * x + c_out.view(-1, 1, 1, 1) * raw.float()
 
 
-def train_sigma(normal: Tensor, mean: float = -1.2, std: float = 1.2) -> Tensor:
+def train_sigma(normal: Tensor, mean: float, std: float) -> Tensor:
     """Log-normal noise levels of training from standard normal draws.
 
     Args:

@@ -16,5 +16,5 @@ mkdir -p "$out"
 bussynth inspect "$out/cohort" --json | grep -q '"assignment_sha256"' ||
   bussynth split "$out/cohort" --control 0.25 --test 0.15 --seed 64
 bussynth train "$out/cohort" --out "$out/model" --preset small-64 --steps 6000 \
-  --augment 0.12 --store float16
+  --augment 0.12 --noise-mean -1.2 --store float16
 exec "$here/measure.sh" "$out" "$here/phantom-64.toml"

@@ -63,6 +63,6 @@ def test_a_perfect_denoiser_has_no_loss() -> None:
 
 
 def test_noise_levels_are_log_normal() -> None:
-    sigma = train_sigma(torch.randn(50_000, generator=torch.Generator().manual_seed(0)))
+    sigma = train_sigma(torch.randn(50_000, generator=torch.Generator().manual_seed(0)), -1.2, 1.2)
     assert sigma.log().mean().item() == pytest.approx(-1.2, abs=0.03)
     assert sigma.log().std().item() == pytest.approx(1.2, abs=0.03)
