@@ -10,6 +10,7 @@ other decays come from the recipe's own run, guidance from its own weights.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.quality.bench import Bench, line, table
 from bussynth.config import RunOptions
-from bussynth.generator import training
+from bussynth.generator import sampler, training
 from bussynth.generator.config import GenerateConfig, TrainConfig
 from bussynth.generator.ema import WeightAverage
 from bussynth.generator.generator import Generator
@@ -44,7 +45,7 @@ ARMS: dict[str, dict[str, Any]] = {
 # The average warms up, see WeightAverage: in n steps its decay comes no nearer to 1 than 10 / n, so
 # in a short training a decay above the recipe's is the recipe's.
 DECAYS = (0.0, 0.9, 0.97)
-GUIDANCE = (0.5, 1.5, 2.0, 3.0)
+GUIDANCE = (1.5, 2.0, 3.0)
 
 
 @contextmanager
@@ -132,9 +133,11 @@ def main() -> None:
             for decay in DECAYS:
                 measure(_with_average(folder, averages, decay), f"EMA {decay}")
             for scale in GUIDANCE:
-                measure(
-                    Generator.load(folder), f"guidance {scale}", replace(request, guidance=scale)
-                )
+                guided = replace(request, guidance=scale)
+                measure(Generator.load(folder), f"guidance {scale}", guided)
+            usual, sampler.GUIDED = sampler.GUIDED, (0.0, math.inf)
+            measure(Generator.load(folder), f"guidance {scale} at all noise levels", guided)
+            sampler.GUIDED = usual
     print(table("arm", rows))
 
 

@@ -17,6 +17,7 @@ from bussynth.generator.conditions import ConditionBatch
 from bussynth.generator.diffusion import DenoiserLike
 
 __all__ = [
+    "GUIDED",
     "SIGMA_MAX",
     "SIGMA_MIN",
     "guided",
@@ -34,6 +35,11 @@ __all__ = [
 SIGMA_MIN = 0.01
 SIGMA_MAX = 40.0
 _RHO = 10.0
+
+# Guidance above 1 acts at these noise levels only (Kynkäänniemi et al. 2024, arXiv:2404.07724):
+# higher up it makes images alike, lower down nothing is left to decide. On BUS-BRA a scale of 3
+# between these levels obeys as well as 2 everywhere, looks less overdone, and adds 4 passes to 12.
+GUIDED = (0.3, 6.0)
 
 
 def karras_level(position: float) -> float:
@@ -88,16 +94,20 @@ def guided(
 ) -> Tensor:
     """Denoise with classifier-free guidance (Ho & Salimans 2022, arXiv:2207.12598).
 
+    A scale above 1 acts between the noise levels :data:`GUIDED`; elsewhere it is 1.
+
     Args:
         denoiser: The model D.
         x: Noisy maps ``(n, c, h, w)``.
         sigma: Noise levels ``(n,)``.
         conditions: Of the n rows.
         guidance: Scale of each row ``(n,)``; 1 is the conditional model itself, 0 the
-            unconditional one. Rows at 1 cost one network pass, others two.
+            unconditional one. A row on which guidance acts costs two network passes, not one.
     """
     denoised = denoiser(x, sigma, conditions)
-    rows = (guidance != 1).nonzero().squeeze(1)
+    low, high = GUIDED
+    acts = (guidance < 1) | ((guidance > 1) & (sigma > low) & (sigma <= high))
+    rows = acts.nonzero().squeeze(1)
     if len(rows) == 0:
         return denoised
     free = denoiser(x[rows], sigma[rows], conditions[rows].null())

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from bussynth.generator import sampler
 from bussynth.generator.conditions import ConditionBatch, ConditionEncoder
 from bussynth.generator.sampler import (
+    GUIDED,
     SIGMA_MAX,
     SIGMA_MIN,
     guided,
@@ -106,15 +109,34 @@ def test_guidance_one_is_no_guidance() -> None:
     assert torch.equal(out, sample(gaussian, noise, conditions, torch.ones(2), 5))
 
 
-def test_guidance_acts_row_by_row() -> None:
+def test_guidance_acts_row_by_row(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [{"pathology": "benign"}] * 4
     _, mixed = run(10, rows, [1.0, 2.0, 0.0, 3.0])
+    monkeypatch.setattr(sampler, "GUIDED", (0.0, math.inf))
+    _, everywhere = run(10, rows, [3.0] * 4)
     _, alone = run(10, rows, [1.0] * 4)
     _, free = run(10, [{}] * 4, [1.0] * 4)
     assert torch.equal(mixed[0], alone[0])
     assert torch.allclose(mixed[2], free[2])
     # Guidance w on Gaussians of equal spread moves the mean by w.
-    assert (mixed[3] - alone[3]).mean().item() == pytest.approx(2 * 2 * MEAN, rel=0.05)
+    assert (everywhere[3] - alone[3]).mean().item() == pytest.approx(2 * 2 * MEAN, rel=0.05)
+    assert 0 < (mixed[3] - alone[3]).mean().item() < 2 * 2 * MEAN
+
+
+def test_guidance_costs_passes_where_it_acts() -> None:
+    rows = [{"pathology": "benign"}] * 3
+    passes: list[int] = []
+
+    def counting(x: Tensor, sigma: Tensor, conditions: ConditionBatch) -> Tensor:
+        passes.append(len(x))
+        return gaussian(x, sigma, conditions)
+
+    noise, conditions = initial_noise(range(3), (1, 4, 4)), ENCODER.encode(rows)
+    sample(counting, noise, conditions, torch.tensor([1.0, 2.0, 3.0]), 12)
+    low, high = GUIDED
+    inside = sum(low < level <= high for level in karras_sigmas(12).tolist())
+    assert inside == 4
+    assert sum(passes) == 12 * 3 + inside * 2
 
 
 def test_guidance_formula() -> None:
