@@ -163,6 +163,7 @@ def train(
     *,
     device: str = "auto",
     force: bool = False,
+    finish: bool = False,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> Generator:
@@ -173,6 +174,8 @@ def train(
         out: Folder of the model; an unfinished one there is resumed.
         device: Device of torch.
         force: Replace an earlier output.
+        finish: Take no more steps: make the model of the averaged weights that an unfinished
+            training has.
         progress: Where to report.
         settings: Fields of :class:`bussynth.generator.config.TrainConfig`.
 
@@ -191,6 +194,7 @@ def train(
         options=RunOptions(device=device),
         progress=progress,
         force=force,
+        finish=finish,
     )
 
 
@@ -201,6 +205,7 @@ def adapt(
     *,
     device: str = "auto",
     force: bool = False,
+    finish: bool = False,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> Generator:
@@ -211,6 +216,8 @@ def adapt(
         out: Folder of the adapter; an unfinished one there is resumed.
         device: Device of torch.
         force: Replace an earlier output.
+        finish: Take no more steps: make the model of the averaged weights that an unfinished
+            training has.
         progress: Where to report.
         settings: Fields of :class:`bussynth.generator.config.AdaptConfig`, such as ``base``.
 
@@ -229,6 +236,7 @@ def adapt(
         options=RunOptions(device=device),
         progress=progress,
         force=force,
+        finish=finish,
     )
 
 
@@ -252,7 +260,7 @@ def generate(
         model: Folder of a model or an adapter, or ``builtin:NAME``.
         out: Folder of the synthetic cohort; an unfinished one is resumed.
         base: Of an adapter: its base, if that is not a built-in one.
-        real: For a guard: the cohort the model was trained on.
+        real: For a guard, and only then: the cohort the model was trained on.
         workers: Worker processes.
         device: Device of torch.
         batch_size: Images a batch.
@@ -261,8 +269,9 @@ def generate(
         settings: Fields of :class:`bussynth.generator.config.GenerateConfig`.
 
     Raises:
-        UsageError: A setting is wrong or ``out`` is taken.
-        IntegrityError: The model is unfinished or was changed.
+        UsageError: A setting is wrong, ``out`` is taken, or a guard cannot be used like this.
+        DataError: The cohort of a guard is not the model's, or has no patients.
+        IntegrityError: The model is unfinished or was changed, also while images were drawn.
     """
     from bussynth.cohort.cohort import Cohort
     from bussynth.generator.config import GenerateConfig

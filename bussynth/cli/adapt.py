@@ -19,6 +19,14 @@ def adapt(
     out: Annotated[Path, typer.Option(help="Folder of the adapter.")],
     config: AdaptConfig,
     run: Run,
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish",
+            help="Take no more steps: make the adapter of the averaged weights that a stopped run "
+            "has.",
+        ),
+    ] = False,
 ) -> Outcome:
     """Fit a small adapter of a ready-made base to the training patients of a cohort.
 
@@ -33,15 +41,22 @@ def adapt(
 
     opened = Cohort.open(cohort)
     if run.dry_run:
-        plan = check_adapt(opened, out, config, options=run.options, force=run.force)
+        plan = check_adapt(opened, out, config, options=run.options, force=run.force, finish=finish)
         return Outcome(
             data=plan.to_dict(),
             text=f"Rank {config.rank} on a network of {plan.parameters / 1e6:.2f} million "
             f"parameters, {plan.config.steps or 'any number of'} steps, {plan.images} training "
-            f"images, about {plan.memory_mib} MiB, on {plan.device}; {plan.state}.",
+            f"images, about {plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
+            f"{plan.file_bytes / 1e6:.2f} MB; {plan.state}.",
         )
     model = Generator.adapt(
-        opened, out, config, options=run.options, progress=run.progress, force=run.force
+        opened,
+        out,
+        config,
+        options=run.options,
+        progress=run.progress,
+        force=run.force,
+        finish=finish,
     )
     record = dict(model.training)
     size = sum(path.stat().st_size for path in out.iterdir()) / 1e6

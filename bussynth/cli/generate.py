@@ -39,14 +39,16 @@ def generate(
     """
     from bussynth.cohort.cohort import Cohort
     from bussynth.generator.generate import check_generate, generate_cohort
+    from bussynth.generator.protection import guard_notes
 
+    opened = None if real is None else Cohort.open(real)
     if run.dry_run:
         from bussynth.generator.generator import Generator
 
-        check_generate(Generator.load(model, "cpu", base), out, config, force=run.force)
+        loaded = Generator.load(model, "cpu", base)
+        check_generate(loaded, out, config, real=opened, options=run.options, force=run.force)
         text = f"{config.n} images can be generated into {out}."
         return Outcome(data=config.to_dict(), text=text)
-    opened = None if real is None else Cohort.open(real)
     cohort = generate_cohort(
         model,
         out,
@@ -64,5 +66,5 @@ def generate(
     return Outcome(
         data={"cohort": str(out), "digest": cohort.digest, "guard": guard, **cohort.counts},
         text=text,
-        notes=() if guard is None else (guard["note"],),
+        notes=() if guard is None else guard_notes(guard),
     )

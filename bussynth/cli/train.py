@@ -19,6 +19,14 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the model.")],
     config: TrainConfig,
     run: Run,
+    finish: Annotated[
+        bool,
+        typer.Option(
+            "--finish",
+            help="Take no more steps: make the model of the averaged weights that a stopped run "
+            "has.",
+        ),
+    ] = False,
 ) -> Outcome:
     """Train a generator on the training patients of a cohort.
 
@@ -32,7 +40,7 @@ def train(
 
     opened = Cohort.open(cohort)
     if run.dry_run:
-        plan = check_train(opened, out, config, options=run.options, force=run.force)
+        plan = check_train(opened, out, config, options=run.options, force=run.force, finish=finish)
         data = plan.to_dict()
         return Outcome(
             data=data,
@@ -41,7 +49,13 @@ def train(
             f"{plan.state}.",
         )
     model = Generator.train(
-        opened, out, config, options=run.options, progress=run.progress, force=run.force
+        opened,
+        out,
+        config,
+        options=run.options,
+        progress=run.progress,
+        force=run.force,
+        finish=finish,
     )
     record = dict(model.training)
     return Outcome(

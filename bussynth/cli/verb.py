@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections.abc
 import dataclasses
 import inspect
+import os
 import traceback
 import types
 import typing
@@ -88,9 +89,12 @@ def verb(
         extra += [_flag(_SPEED[key], typing.get_type_hints(RunOptions)[key]) for key in speed]
 
         def command(**values: Any) -> None:
-            as_json = values.pop("json_output")
+            speaks = _speaks()
+            wants_json = values.pop("json_output")
+            as_json = wants_json and speaks
             try:
-                outcome = _call(function, name, config, values, speed, quiet=as_json)
+                quiet = wants_json or not speaks
+                outcome = _call(function, name, config, values, speed, quiet=quiet)
             except BussynthError as error:
                 _fail(name, error, as_json=as_json)
                 raise typer.Exit(error.exit_code) from None
@@ -108,7 +112,7 @@ def verb(
                 failure = absent or BussynthError(_bug(error))
                 _fail(name, failure, as_json=as_json)
                 raise typer.Exit(failure.exit_code) from None
-            for note in outcome.notes:
+            for note in outcome.notes if speaks else ():
                 warn(f"Note: {note}")
             if as_json:
                 print_json(
@@ -120,7 +124,7 @@ def verb(
                         "result": outcome.data,
                     }
                 )
-            else:
+            elif speaks:
                 show(outcome.text)
             if outcome.exit_code:
                 raise typer.Exit(outcome.exit_code)
@@ -134,6 +138,15 @@ def verb(
         return function
 
     return decorate
+
+
+def _speaks() -> bool:
+    """Whether this process prints results and notes: of several under torchrun, the first one.
+
+    Errors are printed by all, on stderr: they may differ.
+    """
+    several = os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+    return not several or os.environ.get("RANK", "0") in ("", "0")
 
 
 def _call(

@@ -18,9 +18,9 @@ from torch import Tensor
 from bussynth.builtin import BUILTIN, builtin_folder, builtin_names
 from bussynth.errors import IntegrityError, UsageError
 from bussynth.generator.network import Architecture
-from bussynth.generator.storage import StoredModel, read_model
+from bussynth.generator.storage import ADAPTER_FILE, StoredModel, read_model
 
-__all__ = ["Base", "carry_over", "open_base"]
+__all__ = ["Base", "base_folder", "carry_over", "open_base"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,18 @@ class Base:
         return replace(own, values=tuple(len(vocabulary[c]) for c in sorted(vocabulary)))
 
 
+def base_folder(name: str) -> Path:
+    """Folder of a base.
+
+    Args:
+        name: Path of a model folder, or ``builtin:NAME``.
+
+    Raises:
+        UsageError: There is no built-in model of this name.
+    """
+    return builtin_folder(name) if name.startswith(BUILTIN) else Path(name)
+
+
 def open_base(name: str) -> Base:
     """Open a base.
 
@@ -69,9 +81,12 @@ def open_base(name: str) -> Base:
         IntegrityError: The model is unfinished or damaged.
         DataError: The folder holds no model.
     """
-    if name.startswith(BUILTIN):
-        return Base(model=read_model(builtin_folder(name)), name=name)
-    return Base(model=read_model(Path(name)), name=None)
+    folder = base_folder(name)
+    if (folder / ADAPTER_FILE).is_file():
+        raise UsageError(
+            f"{folder} holds an adapter, which is no base; name the model that it was fitted to."
+        )
+    return Base(model=read_model(folder), name=name if name.startswith(BUILTIN) else None)
 
 
 def carry_over(

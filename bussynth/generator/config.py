@@ -62,8 +62,9 @@ class FitConfig(Config):
     )
     checkpoint_minutes: float = option(2.0, "Minutes between checkpoints.", min=0.0)
     checkpoint_steps: int | None = option(None, "Steps between checkpoints instead.", min=1)
+    # With fewer, what the prior holds of a group comes close to what one patient has.
     prior_min_patients: int = option(
-        5, "Fewest patients for which a combination of conditions is kept apart.", min=1
+        5, "Fewest patients for which a combination of conditions is kept apart.", min=5
     )
     seed: int = option(0, "Seed of initial weights, order and noise.", min=0, max=2**63 - 1)
 
@@ -74,8 +75,10 @@ class TrainConfig(FitConfig):
 
     preset: str = option("auto", "Size of the model.", choices=PRESET_NAMES)
     factor: int | None = option(None, "Reduction of the Haar transform: 1 (none), 2 or 4.")
-    prediction: str = option(
-        "edm", "What the network predicts; epsilon is for comparison.", choices=("edm", "epsilon")
+    prediction: str | None = option(
+        None,
+        "What the network predicts: edm, or that of the base; epsilon is for comparison.",
+        choices=("edm", "epsilon"),
     )
     base: str | None = option(
         None, "Model whose weights to start from: a folder or builtin:NAME. Its network is kept."
@@ -95,10 +98,17 @@ class AdaptConfig(FitConfig):
 
     base: str = option("builtin:phantom-64", "The base: a model folder or builtin:NAME.")
     rank: int = option(8, "Rank of the low-rank updates.", min=1, max=256)
-    alpha: float | None = option(None, "Scale of the updates times the rank; rank if not given.")
+    alpha: float | None = option(
+        None, "Scale of the updates times the rank; rank if not given.", min=0.001, max=100_000.0
+    )
     targets: tuple[str, ...] = option(
         TARGETS, "Parts of the network that are adapted: attention, convolution, projection."
     )
+
+    @property
+    def scale(self) -> float:
+        """What ``alpha`` stands for."""
+        return float(self.rank if self.alpha is None else self.alpha)
 
     def __post_init__(self) -> None:
         """Check the targets too."""
@@ -127,7 +137,8 @@ class GenerateConfig(Config):
     )
     conditions: Mapping[str, Any] = option(
         {},
-        'Conditions held fixed, e.g. {"pathology": "malignant"}; the rest are drawn.',
+        'Conditions held fixed, e.g. {"pathology": "malignant"}; the rest are drawn. A lesion box '
+        "is x0,y0,x1,y1 in pixels, as in lesion_box=10,12,40,36.",
         flags=("--condition",),
     )
     guard: str = option(
@@ -139,4 +150,33 @@ class GenerateConfig(Config):
         0.01, "Share of images like control images that rejection may reject.", min=1e-6, max=0.5
     )
     guard_attempts: int = option(10, "Draws of an image before it is left out.", min=1, max=1000)
+    guard_steps: int | None = option(
+        None,
+        "Training steps of the classifier behind cpsample; from the number of images if not given.",
+        min=1,
+        max=1_000_000,
+    )
     chunk_size: int = option(256, "Images a resumable piece of work.", min=1, max=65536)
+
+    def __post_init__(self) -> None:
+        """Read a lesion box that a flag gives as text too."""
+        super().__post_init__()
+        box = self.conditions.get("lesion_box")
+        if isinstance(box, str):
+            conditions = {**self.conditions, "lesion_box": _box(box)}
+            object.__setattr__(self, "conditions", conditions)
+
+
+def _box(text: str) -> list[float]:
+    """Four numbers with commas between, with or without brackets."""
+    inner = text.strip()
+    if (inner[:1], inner[-1:]) in (("(", ")"), ("[", "]")):
+        inner = inner[1:-1]
+    try:
+        x0, y0, x1, y1 = (float(part) for part in inner.split(","))
+    except ValueError as error:
+        raise UsageError(
+            "lesion_box must be four numbers with commas between, x0,y0,x1,y1 in pixels, as in "
+            "--condition lesion_box=10,12,40,36."
+        ) from error
+    return [x0, y0, x1, y1]

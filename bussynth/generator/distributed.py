@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import cast
+from datetime import timedelta
+from typing import Final, cast
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,9 @@ from torch.nn.parallel import DistributedDataParallel
 from bussynth.generator.diffusion import DenoiserLike
 
 __all__ = ["World", "parallel", "unsynchronised"]
+
+# Some wait while the first decodes, fits or writes; torchrun itself ends them if it dies.
+_TIMEOUT: Final = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,21 @@ class World:
     size: int = 1
 
     @classmethod
-    def current(cls) -> World:
-        """The world this process was started in; joins it at the first call."""
+    def current(cls, device: torch.device | None = None) -> World:
+        """The world this process was started in; joins it at the first call.
+
+        Args:
+            device: What this process computes on. It decides how the processes talk if this is the
+                first call; None does where they only wait for each other.
+        """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         if size <= 1:
             return cls()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            gpu = device is not None and device.type == "cuda"
+            if gpu:
+                torch.cuda.set_device(device)  # where NCCL puts what it sends
+            dist.init_process_group("nccl" if gpu else "gloo", timeout=_TIMEOUT)
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -61,13 +73,16 @@ class World:
         dist.broadcast_object_list(shared, src=0)
         return shared[0]
 
-    def mean(self, value: Tensor) -> Tensor:
-        """Mean over the processes."""
+    def outcome(self, loss: Tensor, failed: bool) -> tuple[Tensor, bool]:
+        """Mean loss of a step over the processes, and whether it failed in any of them.
+
+        One process that stops while the others go on would leave them waiting for it.
+        """
         if self.size == 1:
-            return value
-        value = value.clone()
-        dist.all_reduce(value)
-        return value / self.size
+            return loss, failed
+        shared = torch.stack((loss, torch.full_like(loss, float(failed))))
+        dist.all_reduce(shared)
+        return shared[0] / self.size, bool(shared[1] > 0)
 
 
 def parallel(denoiser: nn.Module) -> DenoiserLike:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 __all__ = ["WeightAverage", "trained_parameters"]
 
@@ -32,12 +30,6 @@ class WeightAverage:
         decay = min(self.decay, (1 + step) / (10 + step))
         names, current = zip(*trained_parameters(module), strict=True)
         torch._foreach_lerp_([self.weights[k] for k in names], list(current), 1 - decay)
-
-    @torch.no_grad()
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Replace the average, e.g. with that of a checkpoint."""
-        for name, weight in self.weights.items():
-            weight.copy_(weights[name])
 
 
 def trained_parameters(module: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -14,17 +15,18 @@ from bussynth import atomic
 from bussynth.cohort import Cohort
 from bussynth.generator.base import carry_over
 from bussynth.generator.batches import BatchMaker
-from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE
+from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE, write_training
 from bussynth.generator.conditions import ConditionEncoder
 from bussynth.generator.config import AdaptConfig, TrainConfig
 from bussynth.generator.dataset import TrainingSet, training_view
 from bussynth.generator.diffusion import Denoiser
 from bussynth.generator.distributed import World
 from bussynth.generator.lora import adapter_names, inject
+from bussynth.generator.place import RECORDS
 from bussynth.generator.plan import TrainPlan, recorded
 from bussynth.generator.prior import ConditionPrior
 from bussynth.generator.seeds import derive_seed
-from bussynth.generator.storage import ADAPTER_FILE, MODEL_FILE, write_adapter, write_model
+from bussynth.generator.storage import write_adapter, write_model
 from bussynth.generator.training import TrainedWeights, build_denoiser, fit
 from bussynth.generator.transform import Haar
 from bussynth.progress import Progress
@@ -41,23 +43,20 @@ def train_model(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) 
         plan: What to train, see :mod:`bussynth.generator.plan`.
         progress: Gets loss and images a second.
     """
-    world = World.current()
+    device = torch.device(plan.device)
+    world = World.current(device)
     world.wait()  # until every process has looked at the folder
     if world.first and plan.state == "new":
-        if out.exists():
-            # Checked before: empty, or an earlier output that --force gives up. The record goes
-            # first, so that no half-removed folder passes for a model.
-            for name in (MODEL_FILE, ADAPTER_FILE):
-                (out / name).unlink(missing_ok=True)
-            shutil.rmtree(out)
-        out.mkdir(parents=True)
-        atomic.write_json(out / TRAINING_FILE, plan.identity)
+        # An earlier output, checked before, steps aside whole: killed at any time, the folder is
+        # the old one or the new one.
+        with atomic.new_directory(out, force=plan.force, markers=tuple(RECORDS)) as staging:
+            write_training(staging, plan.identity)
     world.wait()
     encoder = ConditionEncoder(cohort.vocabulary, cohort.image_size)
     data = TrainingSet.load(training_view(cohort), encoder, out, progress)
     denoiser = _denoiser(plan, cohort)
     batches = BatchMaker(data, Haar(plan.architecture.factor), plan.config, world)
-    trained = fit(batches, denoiser, plan.config, out, torch.device(plan.device), progress)
+    trained = fit(batches, denoiser, plan.config, out, device, progress, finish=plan.finish)
     if world.first:
         _write(cohort, out, plan, data, trained)
     world.wait()
@@ -74,7 +73,7 @@ def _denoiser(plan: TrainPlan, cohort: Cohort) -> Denoiser:
         inject(
             denoiser,
             plan.config.rank,
-            plan.config.alpha or plan.config.rank,
+            plan.config.scale,
             plan.config.targets,
             derive_seed("adapter", plan.config.seed),
         )
@@ -103,7 +102,7 @@ def _write(
             weights=adapter_names(trained.weights),
             base={"digest": plan.base.model.digest, "name": plan.base.name},
             rank=plan.config.rank,
-            alpha=plan.config.alpha or plan.config.rank,
+            alpha=plan.config.scale,
         )
     else:
         half = isinstance(plan.config, TrainConfig) and plan.config.store == "float16"
@@ -123,6 +122,7 @@ def _record(
         "parameters": plan.parameters,
         "trained_parameters": sum(tensor.numel() for tensor in trained.weights.values()),
         "steps": trained.position.step,
+        "finished_early": trained.early,
         "seconds": round(trained.position.seconds, 1),
         "loss": trained.loss,
         "device": torch.device(plan.device).type,
@@ -132,7 +132,13 @@ def _record(
 
 
 def remove_leftovers(out: Path) -> None:
-    """Drop the state of a finished training: optimizer and raw weights are of no more use."""
+    """Drop the state of a finished training: optimizer and raw weights are of no more use.
+
+    And what a kill left of an earlier output that was being replaced.
+    """
     for path in [out / CHECKPOINT_FILE, out / TRAINING_FILE, *out.glob(".*.partial-*")]:
         with suppress(FileNotFoundError):
             path.unlink()
+    place = out.resolve()
+    for stale in place.parent.glob(f".{glob.escape(place.name)}.partial-*"):
+        shutil.rmtree(stale, ignore_errors=True)

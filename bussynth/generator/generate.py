@@ -1,9 +1,9 @@
 """From a model folder to a synthetic cohort, in pieces that survive a kill.
 
-The work is cut into chunks that are pure functions of (model, request, first row). Finished chunks
-wait in a hidden folder beside the output, named after the request; the same command finds them
-there and goes on. Conditions, noise and pixels of image i depend on the seed and on i alone, so
-chunks, batches and workers change nothing but the speed.
+The work is cut into chunks that are pure functions of (model, sampler, request, first row).
+Finished chunks wait in a hidden folder beside the output, named after these; the same command
+finds them there and goes on. Conditions, noise and pixels of image i depend on the seed and on i
+alone, so chunks, batches and workers change nothing but the speed.
 """
 
 from __future__ import annotations
@@ -11,19 +11,25 @@ from __future__ import annotations
 import hashlib
 import io
 import multiprocessing
+import os
 import shutil
+import struct
+import threading
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.distributed as dist
 
 from bussynth import atomic
 from bussynth.cohort import Cohort, Row
@@ -33,6 +39,7 @@ from bussynth.generator.conditions import ConditionEncoder
 from bussynth.generator.config import GenerateConfig
 from bussynth.generator.distributed import World
 from bussynth.generator.generator import Generator, Sampler
+from bussynth.generator.sampler import SAMPLER
 from bussynth.generator.seeds import derive_seed
 from bussynth.progress import SILENT, Progress
 
@@ -42,18 +49,39 @@ if TYPE_CHECKING:
 __all__ = ["check_generate", "generate_cohort", "request_conditions"]
 
 _DAMAGED = "{} is damaged; delete it and run the same command again."
+# What numpy raises at files that were cut off, overwritten or hold something else.
+_UNREADABLE = (
+    OSError,
+    AttributeError,
+    EOFError,
+    KeyError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a worker finds the model."""
+    """Where a worker finds the model, and which one it must be once that is known."""
 
     model: str
     base: str | None
     device: str
+    digest: str | None = None
 
     def load(self) -> Generator:
-        return Generator.load(self.model, self.device, self.base)
+        model = Generator.load(self.model, self.device, self.base)
+        if self.digest not in (None, model.digest):
+            raise IntegrityError(
+                f"{self.model} was replaced while images were drawn from it. No cohort was "
+                "written; run the same command again to draw from the new model."
+            )
+        return model
 
 
 @dataclass(frozen=True)
@@ -73,6 +101,15 @@ class _Request:
         return range(index * size, min((index + 1) * size, self.config.n))
 
 
+@dataclass(frozen=True)
+class _Chunk:
+    """What a chunk holds: images ``(kept, H, W)``, their rows, and how many were drawn."""
+
+    images: npt.NDArray[np.uint8]
+    rows: list[int]
+    drawn: int
+
+
 def request_conditions(model: Sampler, config: GenerateConfig, row: int) -> dict[str, Any]:
     """Conditions asked for in image ``row``: the fixed ones, the others drawn from the prior."""
     rng = np.random.default_rng(derive_seed("conditions", config.seed, row))
@@ -83,7 +120,13 @@ def request_conditions(model: Sampler, config: GenerateConfig, row: int) -> dict
 
 
 def check_generate(
-    model: Sampler, out: Path | str, config: GenerateConfig, *, force: bool = False
+    model: Sampler,
+    out: Path | str,
+    config: GenerateConfig,
+    *,
+    real: Cohort | None = None,
+    options: RunOptions | None = None,
+    force: bool = False,
 ) -> None:
     """Check a request without generating anything.
 
@@ -91,16 +134,45 @@ def check_generate(
         model: The generator.
         out: Cohort folder to make.
         config: What to generate.
+        real: For a guard: the cohort the model was trained on.
+        options: Workers.
         force: Replace an earlier output of bussynth.
 
     Raises:
-        UsageError: A condition the model does not know, or ``out`` is taken.
+        UsageError: A condition the model does not know, ``out`` is taken, or a guard cannot be
+            used like this.
+        DataError: The cohort of a guard is not the model's, or has nobody to guard.
     """
     encoder = ConditionEncoder(model.vocabulary, model.image_size)
     problems = [text.removeprefix("row 0: ") for text in encoder.problems([config.conditions])]
     if problems:
         raise UsageError("The model cannot be asked for these conditions.", problems)
     Cohort.check_place(out, "synthetic", force=force)
+    _check_guard(model, real, config, options or RunOptions())
+
+
+def _check_guard(
+    model: Sampler, real: Cohort | None, config: GenerateConfig, options: RunOptions
+) -> None:
+    if config.guard == "none":
+        if real is not None:
+            raise UsageError(
+                "The real cohort is only read by a guard, and none is asked for: add a guard "
+                "(--guard rejection, cpsample or both) or leave the cohort out (--real)."
+            )
+        return
+    problems = []
+    if real is None:
+        problems.append("name the cohort the model was trained on (--real)")
+    if not isinstance(model, Generator):
+        problems.append("only generators of bussynth can be guarded")
+    if options.workers > 1:
+        problems.append("guards work in one process; leave workers at 1")
+    if problems or real is None or not isinstance(model, Generator):
+        raise UsageError(f"guard={config.guard!r} cannot be used like this.", problems)
+    from bussynth.generator.protection import check_protection
+
+    check_protection(model, real, config)
 
 
 def generate_cohort(
@@ -135,9 +207,10 @@ def generate_cohort(
         The cohort, of kind ``"synthetic"``, without patients and splits.
 
     Raises:
-        UsageError: See :func:`check_generate`, or a guard lacks its cohort.
-        DataError: The cohort of a guard is not the model's.
-        IntegrityError: The model folder is unfinished or damaged.
+        UsageError: See :func:`check_generate`.
+        DataError: See :func:`check_generate`.
+        IntegrityError: The model folder is unfinished, damaged or was replaced meanwhile, or a
+            piece of an earlier run is damaged.
     """
     config, options, out = config or GenerateConfig(), options or RunOptions(), Path(out)
     world = World.current()
@@ -146,26 +219,29 @@ def generate_cohort(
     sampler: Sampler = source.load() if isinstance(model, (str, Path)) else model
     if options.workers > 1 and not named:
         raise UsageError("Several workers need the path of a model folder, not a loaded model.")
-    check_generate(sampler, out, config, force=force)
-    protection = _protection(sampler, real, config, options)
+    check_generate(sampler, out, config, real=real, options=options, force=force)
+    protection = _protection(sampler, real, config, base)
     if protection is not None and isinstance(sampler, Generator):
         sampler = protection.steered(sampler)
-    world.wait()
+    source = replace(source, digest=sampler.digest)
     decides = [sampler.digest] if protection is None else [sampler.digest, protection.digest]
     request = _Request(config, _staging(out, decides, config), options.batch_size, protection)
     request.folder.mkdir(parents=True, exist_ok=True)
     chunks = range(-(-config.n // config.chunk_size))
-    own = chunks[world.rank :: world.size]
-    missing = [i for i in own if not request.chunk_path(i).exists()]
-    total = sum(len(request.rows(i)) for i in own)
-    done = total - sum(len(request.rows(i)) for i in missing)
+    missing = _missing(request, chunks, world)
+    own = missing[world.rank :: world.size]
+    done = config.n - sum(len(request.rows(i)) for i in missing)
+    total = done + sum(len(request.rows(i)) for i in own)
     with progress.task("Generating", total=total, done=done) as task:
-        for index in _completed(sampler, source if named else None, request, missing, options):
+        for index in _completed(sampler, source if named else None, request, own, options):
             task.advance(len(request.rows(index)))
     world.wait()
     if not world.first:
         world.wait()
         return Cohort.open(out)
+    guard = {}
+    if protection is not None:
+        guard["guard"] = _guarded(sampler, request, protection, chunks)
     cohort = Cohort.create(
         out,
         _rows(sampler, request, chunks),
@@ -174,10 +250,11 @@ def generate_cohort(
         vocabulary=sampler.vocabulary,
         provenance={
             "generator": sampler.digest,
+            "sampler": SAMPLER,
             "request": _science(config),
             # Lets an audit notice that it compares with the patients of another cohort.
             "trained_on": getattr(sampler, "trained_on", None),
-            **({} if protection is None else {"guard": _guarded(request, protection, chunks)}),
+            **guard,
         },
         force=force,
     )
@@ -188,44 +265,63 @@ def generate_cohort(
 
 
 def _protection(
-    sampler: Sampler, real: Cohort | None, config: GenerateConfig, options: RunOptions
+    sampler: Sampler, real: Cohort | None, config: GenerateConfig, base: Path | str | None
 ) -> Protection | None:
-    if config.guard == "none":
+    """The guards of a request that :func:`check_generate` let through."""
+    if config.guard == "none" or real is None or not isinstance(sampler, Generator):
         return None
-    problems = []
-    if real is None:
-        problems.append("name the cohort the model was trained on")
-    if not isinstance(sampler, Generator):
-        problems.append("only generators of bussynth can be guarded")
-    if options.workers > 1:
-        problems.append("guards work in one process; leave workers at 1")
-    if problems or real is None or not isinstance(sampler, Generator):
-        raise UsageError(f"guard={config.guard!r} cannot be used like this.", problems)
     from bussynth.generator.protection import Protection
 
-    return Protection.fit(sampler, real, config)
+    return Protection.fit(sampler, real, config, base=base)
 
 
-def _guarded(request: _Request, protection: Protection, chunks: range) -> dict[str, Any]:
+def _guarded(
+    sampler: Sampler, request: _Request, protection: Protection, chunks: range
+) -> dict[str, Any]:
     """Totals over all chunks."""
     kept = drawn = 0
     for index in chunks:
-        with np.load(request.chunk_path(index), allow_pickle=False) as chunk:
-            kept, drawn = kept + len(chunk["rows"]), drawn + int(chunk["drawn"])
+        chunk = _read_chunk(sampler, request, index)
+        kept, drawn = kept + len(chunk.rows), drawn + chunk.drawn
     return protection.record(request.config, request.config.n, drawn, kept)
 
 
 def _staging(out: Path, decides: Sequence[str], config: GenerateConfig) -> Path:
-    content = [*decides, config.to_dict()]
+    content = [SAMPLER, *decides, config.to_dict()]
     key = hashlib.sha256(atomic.canonical_json(content).encode()).hexdigest()
     # Not ".NAME.partial-": those are swept when another run of the same output succeeds.
     return out.absolute().parent / f".{out.name}.generating-{key[:16]}"
 
 
+def _missing(request: _Request, chunks: range, world: World) -> list[int]:
+    """Chunks that an earlier run did not leave, the same list in every process.
+
+    The first process decides, before any of them writes: what each saw for itself would depend on
+    how far the others are.
+    """
+    missing = [i for i in chunks if not request.chunk_path(i).exists()]
+    if world.size == 1:
+        return missing
+    shared = [(request.folder.name, missing)]
+    dist.broadcast_object_list(shared, src=0)
+    name, missing = shared[0]
+    if name != request.folder.name:
+        raise IntegrityError(
+            "The processes of this run hold different models, guards or requests; give all of "
+            "them the same files and arguments, and the same number of threads."
+        )
+    return missing
+
+
 def _science(config: GenerateConfig) -> dict[str, Any]:
     """The request without what changes no image."""
-    guard = {"guard", "guard_alpha", "guard_attempts"} if config.guard == "none" else set()
-    left_out = guard | {"chunk_size"}
+    left_out = {"chunk_size"}
+    if config.guard == "none":
+        left_out |= {"guard"}
+    if config.guard not in ("rejection", "both"):
+        left_out |= {"guard_alpha", "guard_attempts"}
+    if config.guard not in ("cpsample", "both"):
+        left_out |= {"guard_steps"}
     return {key: value for key, value in config.to_dict().items() if key not in left_out}
 
 
@@ -245,7 +341,7 @@ def _completed(
         return
     # Forking a process in which torch runs threads may hang, hence "spawn".
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_end_with_parent) as pool:
         futures = {pool.submit(_work, source, request, i): i for i in missing}
         try:
             for future in as_completed(futures):
@@ -258,6 +354,24 @@ def _completed(
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """End this worker process when the process that started it is no more.
+
+    A parent that is killed cannot tell its workers, and they hold both ends of the queue they
+    wait at: they would keep their memory for good. Chunks are written whole or not at all, so a
+    worker may end at any moment.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 @lru_cache(maxsize=1)
@@ -295,24 +409,39 @@ def _write_chunk(sampler: Sampler, request: _Request, index: int) -> None:
     atomic.write_bytes(request.chunk_path(index), stream.getvalue())
 
 
+def _read_chunk(sampler: Sampler, request: _Request, index: int) -> _Chunk:
+    """Read a chunk back, and nothing that this request cannot have written.
+
+    Raises:
+        IntegrityError: The file is damaged.
+    """
+    path, asked = request.chunk_path(index), request.rows(index)
+    try:
+        # numpy leaves a file open that it opened and could not read.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as chunk:
+            images = chunk["images"]
+            rows = chunk["rows"].astype(np.int64, casting="safe").tolist()
+            drawn = int(chunk["drawn"])
+        sound = (
+            images.shape == (len(rows), *sampler.image_size)
+            and images.dtype == np.uint8
+            and len(set(rows)) == len(rows)
+            and set(rows) <= set(asked)
+            and (request.protection is not None or len(rows) == len(asked) == drawn)
+            and drawn >= len(asked)
+        )
+    except _UNREADABLE as error:
+        raise IntegrityError(_DAMAGED.format(path)) from error
+    if not sound:
+        raise IntegrityError(_DAMAGED.format(path))
+    return _Chunk(images, rows, drawn)
+
+
 def _rows(sampler: Sampler, request: _Request, chunks: Iterable[int]) -> Iterator[Row]:
     """Rows of the cohort, read back chunk by chunk."""
     for index in chunks:
-        path, asked = request.chunk_path(index), request.rows(index)
-        try:
-            with np.load(path, allow_pickle=False) as chunk:
-                images, rows = chunk["images"], chunk["rows"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise IntegrityError(_DAMAGED.format(path)) from error
-        complete = request.protection is not None or len(rows) == len(asked)
-        if (
-            images.shape != (len(rows), *sampler.image_size)
-            or images.dtype != np.uint8
-            or not complete
-            or not set(rows.tolist()) <= set(asked)
-        ):
-            raise IntegrityError(_DAMAGED.format(path))
-        for row, image in zip(rows.tolist(), images, strict=True):
+        chunk = _read_chunk(sampler, request, index)
+        for row, image in zip(chunk.rows, chunk.images, strict=True):
             conditions = request_conditions(sampler, request.config, row)
             box = conditions.pop("lesion_box")
             yield Row.from_arrays(

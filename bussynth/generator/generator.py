@@ -124,6 +124,7 @@ class Generator:
         options: RunOptions | None = None,
         progress: Progress = SILENT,
         force: bool = False,
+        finish: bool = False,
     ) -> Generator:
         """Train on the ``train`` patients of a cohort, or go on with an interrupted training.
 
@@ -136,6 +137,8 @@ class Generator:
             options: Where to run.
             progress: Gets loss and images a second.
             force: Start over, replacing an earlier model or training in ``out``.
+            finish: Take no more steps: make the model of the averaged weights that an unfinished
+                training has, even if the loss is no longer a number. The record says so.
 
         Raises:
             UsageError: See :func:`check_train`.
@@ -143,7 +146,9 @@ class Generator:
         """
         options = options or RunOptions()
         out = Path(out)
-        plan = check_train(cohort, out, config or TrainConfig(), options=options, force=force)
+        plan = check_train(
+            cohort, out, config or TrainConfig(), options=options, force=force, finish=finish
+        )
         if plan.state != "finished":
             train_model(cohort, out, plan, progress)
         remove_leftovers(out)
@@ -159,6 +164,7 @@ class Generator:
         options: RunOptions | None = None,
         progress: Progress = SILENT,
         force: bool = False,
+        finish: bool = False,
     ) -> Generator:
         """Fit an adapter to the ``train`` patients of a cohort, or go on with an interrupted one.
 
@@ -172,6 +178,7 @@ class Generator:
             options: Where to run.
             progress: Gets loss and images a second.
             force: Start over, replacing an earlier output in ``out``.
+            finish: Take no more steps, see :meth:`train`.
 
         Raises:
             UsageError: See :func:`check_adapt`.
@@ -179,7 +186,7 @@ class Generator:
             IntegrityError: The base is damaged.
         """
         options, config, out = options or RunOptions(), config or AdaptConfig(), Path(out)
-        plan = check_adapt(cohort, out, config, options=options, force=force)
+        plan = check_adapt(cohort, out, config, options=options, force=force, finish=finish)
         if plan.state != "finished":
             train_model(cohort, out, plan, progress)
         remove_leftovers(out)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bussynth.errors import IntegrityError
 
-__all__ = ["adapter_names", "inject", "merge"]
+__all__ = ["adapter_names", "adapter_shapes", "inject", "merge", "reached"]
 
 _MODULES: Final = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
@@ -62,6 +62,31 @@ def inject(
         if name.startswith(_WHOLE):
             parameter.requires_grad_(True)
     return denoiser
+
+
+def reached(unet: nn.Module, target: str) -> list[nn.Module]:
+    """Layers of a UNet that a target names, by the rule of peft."""
+    ends = _MODULES[target]
+    return [
+        module
+        for name, module in unet.named_modules()
+        if any(name == end or name.endswith(f".{end}") for end in ends)
+    ]
+
+
+def adapter_shapes(network: nn.Module, rank: int, targets: Sequence[str]) -> list[int]:
+    """Number of parameters of each tensor that an adapter of a network holds.
+
+    Args:
+        network: The network, with the UNet as ``unet``; shapes are enough (device ``meta``).
+        rank: Rank of the updates.
+        targets: See :func:`inject`.
+    """
+    unet = network.get_submodule("unet")
+    shapes = [cast(Tensor, m.weight).shape for t in targets for m in reached(unet, t)]
+    sizes = [size for shape in shapes for size in (rank * shape[1:].numel(), shape[0] * rank)]
+    whole = [p for k, p in network.named_parameters() if f"network.{k}".startswith(_WHOLE)]
+    return sizes + [parameter.numel() for parameter in whole]
 
 
 def adapter_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

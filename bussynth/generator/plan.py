@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
-from bussynth import atomic
 from bussynth.cohort import Cohort
 from bussynth.cohort.split import check_assignment
 from bussynth.config import RunOptions
 from bussynth.errors import DataError, IntegrityError, UsageError
-from bussynth.generator.base import Base, open_base
-from bussynth.generator.checkpoint import TRAINING_FILE
-from bussynth.generator.config import AdaptConfig, FitConfig, TrainConfig
+from bussynth.generator.base import Base, base_folder, open_base
+from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE, read_training
+from bussynth.generator.config import TARGETS, AdaptConfig, FitConfig, TrainConfig
 from bussynth.generator.dataset import MEMORY_LIMIT, training_view
 from bussynth.generator.device import resolve_device
 from bussynth.generator.distributed import World
+from bussynth.generator.lora import adapter_shapes, reached
 from bussynth.generator.network import Architecture, ConditionalUNet
+from bussynth.generator.place import check_apart, check_place
 from bussynth.generator.presets import PRESETS, Preset
 from bussynth.generator.storage import ADAPTER_FILE, MODEL_FILE, read_record
 
 __all__ = ["TrainPlan", "check_adapt", "check_train", "recorded"]
 
-_MARKERS = (MODEL_FILE, ADAPTER_FILE, TRAINING_FILE)
 # How often progress is saved changes no weight.
 _FREE_KEYS = ("checkpoint_minutes", "checkpoint_steps")
 # A base is known by its digest; its path is nobody's business.
 _UNRECORDED = ("base",)
+# Bytes a tensor of safetensors costs beside its numbers: name, shape and place.
+_HEADER = 140
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +49,11 @@ class TrainPlan:
         parameters: Number of weights of the network.
         images: Number of training images.
         memory_mib: Estimated memory in MiB, without the libraries themselves.
+        file_bytes: Estimated size of the file of weights.
         device: Where it would run.
         state: "new", "resume" (an unfinished run of the same command) or "finished".
+        force: Whether what lies in the place may be replaced.
+        finish: Whether an unfinished run ends with the weights it has.
     """
 
     config: FitConfig
@@ -57,8 +63,11 @@ class TrainPlan:
     parameters: int
     images: int
     memory_mib: int
+    file_bytes: int
     device: str
     state: str
+    force: bool = False
+    finish: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -70,8 +79,10 @@ class TrainPlan:
             "parameters": self.parameters,
             "images": self.images,
             "memory_mib": self.memory_mib,
+            "file_bytes": self.file_bytes,
             "device": self.device,
             "state": self.state,
+            "finish": self.finish,
         }
 
 
@@ -112,7 +123,7 @@ def _preset(
 _Fit = TypeVar("_Fit", bound=FitConfig)
 
 
-def _resolve(config: _Fit, preset: Preset, steps: int) -> _Fit:
+def _resolve(config: _Fit, preset: Preset, steps: int, world: World) -> _Fit:
     """Fill in the preset's values; a limit in minutes alone means no limit in steps."""
     resolved = replace(
         config,
@@ -121,11 +132,11 @@ def _resolve(config: _Fit, preset: Preset, steps: int) -> _Fit:
         learning_rate=config.learning_rate or preset.learning_rate,
         ema_decay=preset.ema_decay if config.ema_decay is None else config.ema_decay,
     )
-    share = World.current().size * resolved.accumulate
+    share = world.size * resolved.accumulate
     if (resolved.batch_size or 1) % share:
         raise UsageError(
             f"batch_size={resolved.batch_size} cannot be cut into {share} equal parts "
-            f"({World.current().size} processes, accumulate={resolved.accumulate})."
+            f"({world.size} processes, accumulate={resolved.accumulate})."
         )
     return resolved
 
@@ -137,6 +148,7 @@ def check_train(
     *,
     options: RunOptions | None = None,
     force: bool = False,
+    finish: bool = False,
 ) -> TrainPlan:
     """Check a training without starting it.
 
@@ -146,17 +158,20 @@ def check_train(
         config: What to train.
         options: Where to run.
         force: Replace an earlier model or training.
+        finish: End an unfinished training with the weights it has.
 
     Returns:
         The plan.
 
     Raises:
-        UsageError: Cohort, size, device, base, or an earlier training with another configuration.
+        UsageError: Cohort, size, device, base, place, or an earlier training with another
+            configuration; or there is none to finish.
         DataError: There are no training images.
         IntegrityError: The cohort was changed after it was written or split, or the base damaged.
     """
+    device = resolve_device((options or RunOptions()).device)
     name, preset = _preset(config.preset, cohort.image_size, config.factor)
-    resolved = replace(_resolve(config, preset, preset.steps), preset=name)
+    resolved = replace(_resolve(config, preset, preset.steps, World.current(device)), preset=name)
     base = None if config.base is None else open_base(config.base)
     if base is None:
         architecture = Architecture.of(
@@ -164,14 +179,27 @@ def check_train(
             cohort.image_size,
             cohort.vocabulary,
             factor=config.factor,
-            prediction=config.prediction,
+            prediction=config.prediction or "edm",
             augmented=config.augment > 0,
         )
     else:
         architecture = base.architecture(cohort.image_size, cohort.vocabulary)
-        resolved = replace(resolved, factor=architecture.factor, prediction=architecture.prediction)
+        _check_flags(config, architecture)
+        resolved = replace(resolved, factor=architecture.factor)
         _check_augment(config, architecture)
-    return _plan(cohort, Path(out), resolved, architecture, base, preset, options, force)
+    resolved = replace(resolved, prediction=architecture.prediction)
+    network = _network(architecture)
+    return _plan(
+        cohort,
+        Path(out),
+        resolved,
+        network,
+        base,
+        device,
+        [p.numel() * (2 if config.store == "float16" else 4) for p in network.parameters()],
+        force=force,
+        finish=finish,
+    )
 
 
 def check_adapt(
@@ -181,17 +209,69 @@ def check_adapt(
     *,
     options: RunOptions | None = None,
     force: bool = False,
+    finish: bool = False,
 ) -> TrainPlan:
     """Check an adaptation without starting it; arguments and errors as of :func:`check_train`."""
+    device = resolve_device((options or RunOptions()).device)
     base = open_base(config.base)
     architecture = base.architecture(cohort.image_size, cohort.vocabulary)
     _check_augment(config, architecture)
     preset = PRESETS.get(base.model.training.get("config", {}).get("preset"), PRESETS["small-64"])
     resolved = replace(
-        _resolve(config, preset, preset.adapt_steps),
-        alpha=float(config.rank if config.alpha is None else config.alpha),
+        _resolve(config, preset, preset.adapt_steps, World.current(device)), alpha=config.scale
     )
-    return _plan(cohort, Path(out), resolved, architecture, base, preset, options, force)
+    network = _network(architecture)
+    _check_targets(config, network)
+    return _plan(
+        cohort,
+        Path(out),
+        resolved,
+        network,
+        base,
+        device,
+        [2 * count for count in adapter_shapes(network, config.rank, config.targets)],
+        force=force,
+        finish=finish,
+    )
+
+
+def _network(architecture: Architecture) -> ConditionalUNet:
+    """The network without memory for its weights."""
+    with torch.device("meta"):
+        return ConditionalUNet(architecture)
+
+
+def _check_flags(config: TrainConfig, architecture: Architecture) -> None:
+    """Refuse what would be another network than the base's."""
+    preset, kept = PRESETS.get(config.preset), architecture
+    problems = []
+    if preset and (preset.channels, preset.layers, preset.attention) != (
+        kept.channels,
+        kept.layers,
+        kept.attention,
+    ):
+        problems.append(f"preset={config.preset!r} is another network")
+    if config.factor not in (None, kept.factor):
+        problems.append(f"factor={config.factor!r}, the base has {kept.factor!r}")
+    if config.prediction not in (None, kept.prediction):
+        problems.append(f"prediction={config.prediction!r}, the base has {kept.prediction!r}")
+    if problems:
+        raise UsageError(
+            "The network of a base is kept; leave these settings out, or train without a base.",
+            problems,
+        )
+
+
+def _check_targets(config: AdaptConfig, network: ConditionalUNet) -> None:
+    """Refuse chosen parts that the base lacks; all parts together are those that it has."""
+    if set(config.targets) == set(TARGETS):
+        return
+    absent = [target for target in config.targets if not reached(network.unet, target)]
+    if absent:
+        there = ", ".join(target for target in TARGETS if reached(network.unet, target))
+        raise UsageError(
+            f"targets: the network of the base has no {', '.join(absent)}; choose among {there}."
+        )
 
 
 def _check_augment(config: FitConfig, architecture: Architecture) -> None:
@@ -206,24 +286,38 @@ def _plan(
     cohort: Cohort,
     out: Path,
     config: FitConfig,
-    architecture: Architecture,
+    network: ConditionalUNet,
     base: Base | None,
-    preset: Preset,
-    options: RunOptions | None,
+    device: torch.device,
+    stored: Sequence[int],
+    *,
     force: bool,
+    finish: bool,
 ) -> TrainPlan:
-    device = resolve_device((options or RunOptions()).device)
+    """Check what trainings and adapters have in common; ``stored`` are bytes by tensor."""
+    if force and finish:
+        raise UsageError("finish keeps an unfinished training, force gives it up; choose one.")
     images = len(training_view(cohort))
     if images == 0:
         raise DataError(f"{cohort.path} has no images in its train split.")
     cohort.verify()
     check_assignment(cohort)
-    with torch.device("meta"):
-        parameters = sum(p.numel() for p in ConditionalUNet(architecture).parameters())
+    architecture = network.architecture
+    named = getattr(config, "base", None)
+    if named is not None:
+        check_apart(out, base_folder(named))
+    parameters = sum(p.numel() for p in network.parameters())
     identity = _identity(config, cohort, images, architecture, base)
     state = "new" if force else _state(out, identity)
     if state == "new":
-        atomic.check_output(out, force=force, markers=_MARKERS)
+        check_place(out, force=force)
+    if finish and not (state == "resume" and (out / CHECKPOINT_FILE).is_file()):
+        found = {
+            "new": "holds no training",
+            "resume": "holds a training that has not come to its first checkpoint",
+            "finished": "is finished already",
+        }
+        raise UsageError(f"{out} {found[state]}; there is nothing to finish, leave --finish out.")
     return TrainPlan(
         config=config,
         architecture=architecture,
@@ -231,9 +325,12 @@ def _plan(
         identity=identity,
         parameters=parameters,
         images=images,
-        memory_mib=_memory(preset, architecture, parameters, config.batch_size or 1, images),
+        memory_mib=_memory(architecture, parameters, config.batch_size or 1, images),
+        file_bytes=sum(stored) + _HEADER * len(stored),
         device=str(device),
         state=state,
+        force=force,
+        finish=finish,
     )
 
 
@@ -250,16 +347,14 @@ def _identity(
     }
 
 
-def _memory(
-    preset: Preset, architecture: Architecture, parameters: int, batch: int, images: int
-) -> int:
+def _memory(architecture: Architecture, parameters: int, batch: int, images: int) -> int:
     """Rough estimate in MiB: five copies of the weights, images, and activations."""
     height, width = architecture.latent_size
     positions = sum(
         c * height * width * 0.25**level for level, c in enumerate(architecture.channels)
     )
     # About fourteen maps a residual layer are kept for the backward pass (measured on the CPU).
-    activations = 4 * batch * positions * 14 * (2 * preset.layers + 1)
+    activations = 4 * batch * positions * 14 * (2 * architecture.layers + 1)
     pixels = min(images * architecture.image_size[0] * architecture.image_size[1], MEMORY_LIMIT)
     return round((20 * parameters + activations + pixels) / 2**20)
 
@@ -269,12 +364,7 @@ def _state(out: Path, identity: dict[str, Any]) -> str:
     if (out / MODEL_FILE).is_file() or (out / ADAPTER_FILE).is_file():
         found, state = read_record(out)["training"].get("identity"), "finished"
     elif (out / TRAINING_FILE).is_file():
-        try:
-            found, state = json.loads((out / TRAINING_FILE).read_text(encoding="utf-8")), "resume"
-        except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-            raise IntegrityError(
-                f"{out / TRAINING_FILE} cannot be read; start again with --force."
-            ) from error
+        found, state = read_training(out), "resume"
     else:
         return "new"
     if not isinstance(found, dict):

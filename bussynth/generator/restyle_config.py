@@ -37,7 +37,9 @@ class RestyleConfig(Config):
         "inversion takes the image's own noise and keeps more of it, noise takes fresh noise.",
         choices=METHODS,
     )
-    steps: int = option(12, "Solver steps in each direction.", min=1, max=1000)
+    steps: int = option(
+        12, "Solver steps in each direction; 2 or more for inversion.", min=1, max=1000
+    )
     guidance: float = option(
         2.0,
         "Scale of the difference between the two devices; 1 is the model's own.",
@@ -54,10 +56,14 @@ class RestyleConfig(Config):
     include_own: bool = option(False, "Render images of a device in that device as well.")
 
     def __post_init__(self) -> None:
-        """Check the list of devices beyond its type."""
+        """Check devices and steps beyond their types."""
         super().__post_init__()
         problems = [] if self.to_device else ["to_device: name at least one device"]
         if len(set(self.to_device)) != len(self.to_device):
             problems.append("to_device: names a device twice")
+        # The last step down has none that leads up: a single one would leave the image clean and
+        # take it for noise.
+        if self.method == "inversion" and self.steps < 2:
+            problems.append(f"steps={self.steps!r}: inversion needs 2 or more; or method noise")
         if problems:
             raise UsageError("RestyleConfig is not valid.", problems)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from bussynth.generator.diffusion import DenoiserLike
 
 __all__ = [
     "GUIDED",
+    "SAMPLER",
     "SIGMA_MAX",
     "SIGMA_MIN",
     "guided",
@@ -27,6 +29,12 @@ __all__ = [
     "sample",
     "solve",
 ]
+
+# Raise the number whenever the same model, request and seed would give other images than before:
+# another grid or solver, other levels of guidance, another way from seeds to noise or conditions.
+# Pieces of a run that an earlier version began are then made anew instead of mixed in, and a
+# cohort says what drew it. Speed and what rounds alike are no reason.
+SAMPLER: Final = "bussynth-sampler/1"
 
 # Narrower than the 0.002 .. 80 of Karras et al.: training hardly ever sees levels above 40, and
 # noise of 0.01 is below one grey level. With few steps the second-order solver leaves too much

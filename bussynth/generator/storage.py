@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +23,13 @@ from torch import Tensor
 
 from bussynth import __version__, atomic
 from bussynth.errors import DataError, IntegrityError
-from bussynth.generator.checkpoint import TRAINING_FILE
+from bussynth.generator.checkpoint import TRAINING_FILE, other_version
 from bussynth.generator.network import Architecture
 from bussynth.generator.prior import ConditionPrior
 
 __all__ = [
     "ADAPTER_FILE",
+    "FILES",
     "MODEL_FILE",
     "StoredAdapter",
     "StoredModel",
@@ -63,6 +65,10 @@ _KINDS: Final = {
         "bussynth-adapter/2", "adapter.safetensors", (*_DECIDES, "base", "rank", "alpha")
     ),
 }
+
+
+#: Names of all files of a finished model or adapter.
+FILES: Final = frozenset({*_KINDS, *(kind.weights for kind in _KINDS.values()), _PRIOR_FILE})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +213,8 @@ def read_record(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         if (folder / TRAINING_FILE).is_file():
             raise IntegrityError(
-                f"{folder} holds an unfinished training; run the same command again."
+                f"{folder} holds an unfinished training; run the same command again to go on, or "
+                "with --finish to take what it has."
             )
         raise DataError(f"{folder} holds no model: {MODEL_FILE} is missing.{_pickles(folder)}")
     try:
@@ -216,10 +223,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise IntegrityError(f"{path} cannot be read.") from error
     if not isinstance(record, dict) or record.get("schema") != kind.schema:
         found = record.get("schema") if isinstance(record, dict) else None
-        raise IntegrityError(
-            f"{path} has schema {found!r}; this version reads {kind.schema!r}."
-            f"{_newer(found, kind.schema)}"
-        )
+        raise IntegrityError(f"{path} {other_version(found, kind.schema, 'train it again')}")
     if set(record) != kind.keys or not isinstance(record["files"], dict):
         raise IntegrityError(f"{path} lacks fields or has unknown ones.")
     if set(record["files"]) != {kind.weights, _PRIOR_FILE}:
@@ -229,22 +233,20 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def _newer(found: Any, known: str) -> str:
-    """What to do about another version of the schema."""
-    name, _, version = known.partition("/")
-    if not isinstance(found, str) or not found.startswith(name + "/"):
-        return ""
-    number = found.partition("/")[2]
-    if number.isdecimal() and int(number) > int(version):
-        return " It was written by a newer bussynth: install that version."
-    return " It was written by an older bussynth: train it again."
-
-
 def _pickles(folder: Path) -> str:
     """A word on weights that are there but are never opened."""
     if any(path.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl") for path in folder.glob("*")):
         return " Pickled weights can run code and are never read; only safetensors are."
     return ""
+
+
+def _is_pickle(data: bytes) -> bool:
+    """Whether weights are a pickle, bare or zipped by ``torch.save``.
+
+    safetensors begin with the length of their header, whose lowest byte may be that of a pickle,
+    and then a brace.
+    """
+    return data[8:9] != b"{" and (data[:1] == b"\x80" or data[:4] == b"PK\x03\x04")
 
 
 def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -264,7 +266,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise IntegrityError(f"The model in {folder} is damaged.", problems)
     prior_bytes = content.pop(_PRIOR_FILE)
     ((name, weight_bytes),) = content.items()
-    if weight_bytes[:1] == b"\x80" or weight_bytes[:4] == b"PK\x03\x04":
+    if _is_pickle(weight_bytes):
         raise IntegrityError(
             f"{folder / name} is a pickle, not safetensors; it may run code and is not opened."
         )
@@ -321,6 +323,7 @@ def read_adapter(folder: Path) -> StoredAdapter:
         or not isinstance(rank, int)
         or not isinstance(alpha, (int, float))
         or rank < 1
+        or not 0 < alpha < math.inf
     ):
         raise IntegrityError(f"{folder} is no adapter, or its record is damaged.")
     return StoredAdapter(**fields, base=base, rank=rank, alpha=float(alpha))

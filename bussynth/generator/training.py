@@ -19,7 +19,14 @@ from torch import Tensor, nn
 
 from bussynth.errors import UsageError
 from bussynth.generator.batches import Batch, BatchMaker
-from bussynth.generator.checkpoint import CHECKPOINT_FILE, LossLog, Position, restore, store
+from bussynth.generator.checkpoint import (
+    CHECKPOINT_FILE,
+    LossLog,
+    Position,
+    Window,
+    restore,
+    store,
+)
 from bussynth.generator.config import FitConfig
 from bussynth.generator.device import autocast
 from bussynth.generator.diffusion import Denoiser, edm_loss
@@ -35,6 +42,7 @@ _LOG_STEPS = 50
 # Karras et al. 2022 and most pixel diffusion trainings use a shorter second-moment memory than
 # the default, which suits runs of a few thousand steps.
 _BETAS = (0.9, 0.99)
+_ALTERED = "network.altered."
 
 
 @dataclass(frozen=True)
@@ -79,11 +87,13 @@ class TrainedWeights:
         weights: Averaged weights by name.
         position: Steps and seconds.
         loss: Mean training loss of the last logged stretch.
+        early: Whether steps of the schedule were left out.
     """
 
     weights: Mapping[str, Tensor]
     position: Position
     loss: float
+    early: bool = False
 
 
 def build_denoiser(architecture: Architecture, seed: int | None = None) -> Denoiser:
@@ -110,7 +120,14 @@ class _Run:
         self.schedule = Schedule.of(config)
         self.batch_size = config.batch_size or 1
         self.peak = config.learning_rate or 0.0
+        self.world = World.current(device)
         self.average = WeightAverage(denoiser, config.ema_decay or 0.0)
+        if config.augment == 0:
+            # A base may know of alterations. Untold of any, these weights get no gradient, for
+            # which several processes would wait in vain; the average holds them as they are.
+            for name, parameter in denoiser.named_parameters():
+                if name.startswith(_ALTERED):
+                    parameter.requires_grad_(False)
         self.parameters = [p for p in denoiser.parameters() if p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             self.parameters, lr=self.peak, betas=_BETAS, weight_decay=config.weight_decay
@@ -121,10 +138,11 @@ class _Run:
         """Take one step.
 
         Returns:
-            The detached loss, of this process's share of the batch.
+            The detached loss of the batch.
 
         Raises:
-            FloatingPointError: The gradient is not finite; no weight was touched.
+            FloatingPointError: The gradient is not finite, in all processes; no weight was
+                touched.
         """
         batch = self.batches.batch(position.step)
         parts = batch.split(self.config.accumulate)
@@ -137,7 +155,8 @@ class _Run:
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
-        if not torch.isfinite(norm):
+        total, failed = self.world.outcome(total, not torch.isfinite(norm))
+        if failed:
             raise FloatingPointError
         for group in self.optimizer.param_groups:
             group["lr"] = self.peak * self.schedule.rate(position)
@@ -170,6 +189,8 @@ def fit(
     folder: Path,
     device: torch.device,
     progress: Progress = SILENT,
+    *,
+    finish: bool = False,
 ) -> TrainedWeights:
     """Train, or go on training, until the schedule ends.
 
@@ -183,53 +204,76 @@ def fit(
         folder: Where the checkpoint and the loss log lie.
         device: Where to train.
         progress: Where to report; gets loss and images a second.
+        finish: Take no more steps: the outcome is that of the checkpoint.
 
     Raises:
-        UsageError: The loss is no longer a number; the checkpoint holds the last good weights.
+        UsageError: The loss is no longer a number; the checkpoint holds the last good weights. Or
+            there is nothing to finish.
     """
-    world = World.current()
     denoiser = denoiser.to(device).train()
     run = _Run(batches, denoiser, config, device)
-    position = saved = restore(folder, denoiser, run.average, run.optimizer)
+    world = run.world
+    position, window = restore(folder, denoiser, run.average, run.optimizer)
+    saved = position
+    if finish and position.step == 0:
+        raise UsageError(
+            f"The training in {folder} has not taken a step, so there is no average to keep; "
+            "leave --finish out, or start again with --force."
+        )
     world.wait()
-    log = LossLog(folder, position.step) if world.first else None
+    # A line for the open window is of a run that was to finish and did not come to its end.
+    log = LossLog(folder, position.step - len(window.losses)) if world.first else None
     # Where time may end the training first, no number of images is the goal.
     total = None
     if config.steps is not None and config.minutes is None:
         total = config.steps * run.batch_size
-    losses: list[Tensor] = []
-    last = math.nan if log is None else log.last
+    losses = list(window.losses.to(device).unbind())
+    last, opened = math.nan if log is None else log.last, window.seconds
+
+    def write_line() -> None:
+        nonlocal last, losses, opened
+        last = torch.stack(losses).mean().item()
+        if log is not None:
+            pace = len(losses) * run.batch_size / max(position.seconds - opened, 1e-9)
+            log.write(
+                {
+                    "step": position.step,
+                    "loss": round(last, 6),
+                    "learning_rate": run.peak * run.schedule.rate(position),
+                    "seconds": round(position.seconds, 1),
+                    "images_per_second": round(pace, 2),
+                }
+            )
+        losses, opened = [], position.seconds
+
+    def save() -> None:
+        seen = torch.stack(losses) if losses else torch.empty(0)
+        store(folder, denoiser, run.average, run.optimizer, position, Window(seen, opened))
+
     with progress.task("Training", total=total, done=position.step * run.batch_size) as task:
         start, offset = time.monotonic(), position.seconds
-        logged = position
-        while run.schedule.progress(position) < 1:
+        while run.schedule.progress(position) < 1 and not finish:
             try:
                 losses.append(run.step(position))
             except FloatingPointError:
                 if world.first:
-                    store(folder, denoiser, run.average, run.optimizer, position)
+                    save()
+                # Where one process ends with an error, torchrun kills the others.
+                world.wait()
                 raise UsageError(
                     f"The loss is no longer a number at step {position.step + 1}. The weights "
-                    f"before it, average included, are kept in {folder / CHECKPOINT_FILE}; train "
-                    "again with a smaller learning_rate, or look at the images."
+                    f"before it, average included, are kept in {folder / CHECKPOINT_FILE}: give "
+                    "the same command with --finish (in Python finish=True) to make a model of "
+                    "their average. Or train again in another folder with a smaller "
+                    "learning_rate, or look at the images."
                 ) from None
-            seconds = world.agree(offset + time.monotonic() - start)
+            seconds = offset + time.monotonic() - start
+            if config.minutes is not None:
+                seconds = world.agree(seconds)  # all must end at the same step
             position = Position(position.step + 1, seconds)
             done = run.schedule.progress(position) >= 1
             if done or position.step % _LOG_STEPS == 0:
-                last = world.mean(torch.stack(losses).mean()).item()
-                pace = len(losses) * run.batch_size / max(position.seconds - logged.seconds, 1e-9)
-                if log is not None:
-                    log.write(
-                        {
-                            "step": position.step,
-                            "loss": round(last, 6),
-                            "learning_rate": run.peak * run.schedule.rate(position),
-                            "seconds": round(position.seconds, 1),
-                            "images_per_second": round(pace, 2),
-                        }
-                    )
-                losses, logged = [], position
+                write_line()
                 if total is None:
                     share = max(run.schedule.progress(position), 1e-6)
                     task.expect(round(position.step * run.batch_size / share))
@@ -237,6 +281,9 @@ def fit(
             else:
                 task.advance(run.batch_size)
             if world.first and (done or run.checkpoint_due(position, saved)):
-                store(folder, denoiser, run.average, run.optimizer, position)
+                save()
                 saved = position
-    return TrainedWeights(run.average.weights, position, round(last, 6))
+    if losses:
+        write_line()
+    early = run.schedule.progress(position) < 1
+    return TrainedWeights(run.average.weights, position, round(last, 6), early)

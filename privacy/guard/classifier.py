@@ -13,7 +13,7 @@ bits at once is rarer.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,9 +22,18 @@ from torch.nn import functional as F
 
 from privacy.guard.errors import GuardInputError
 
-__all__ = ["LabelClassifier", "fit_classifier", "label_accuracy", "random_codes"]
+__all__ = [
+    "BATCH",
+    "LabelClassifier",
+    "fit_classifier",
+    "label_accuracy",
+    "random_codes",
+    "recognised_share",
+    "uncertainty",
+]
 
-_BATCH = 64
+BATCH = 64
+"""Latents a training step."""
 _RATE = 2e-3
 _WARMUP = 100
 _WIDTHS = (48, 96)
@@ -126,9 +135,9 @@ def fit_classifier(
     optimizer = torch.optim.AdamW(classifier.parameters(), _RATE, weight_decay=0.0)
     loss = torch.zeros(())
     for step in range(steps):
-        rows = torch.randint(0, len(latents), (_BATCH,), generator=generator)
-        sigma = torch.exp(low + (high - low) * torch.rand(_BATCH, generator=generator))
-        noise = torch.randn((_BATCH, *latents.shape[1:]), generator=generator)
+        rows = torch.randint(0, len(latents), (BATCH,), generator=generator)
+        sigma = torch.exp(low + (high - low) * torch.rand(BATCH, generator=generator))
+        noise = torch.randn((BATCH, *latents.shape[1:]), generator=generator)
         noisy = latents[rows] + sigma.view(-1, 1, 1, 1) * noise
         logits = classifier(noisy.to(device), sigma.to(device))
         loss = F.binary_cross_entropy_with_logits(logits, codes[rows].to(device))
@@ -156,12 +165,42 @@ def label_accuracy(
         sigma: Noise level.
         seed: Seed of the noise.
     """
-    generator = torch.Generator().manual_seed(seed)
     right = 0
-    for begin in range(0, len(latents), _BATCH):
-        rows = slice(begin, begin + _BATCH)
-        noise = torch.randn(latents[rows].shape, generator=generator)
-        level = torch.full((len(noise),), sigma)
-        logits = classifier(latents[rows] + sigma * noise, level)
+    for rows, logits in _noisy_logits(classifier, latents, sigma, seed):
         right += int(((logits > 0) == (codes[rows] > 0)).sum())
     return right / codes.numel()
+
+
+def uncertainty(logits: Tensor) -> Tensor:
+    """Mean over the labels of min(p, 1 - p), ``(n,)``, 0 (recognised) to 0.5."""
+    return torch.sigmoid(-logits.abs()).mean(dim=1)
+
+
+@torch.no_grad()
+def recognised_share(
+    classifier: LabelClassifier, latents: Tensor, sigma: float, tolerance: float, seed: int
+) -> float:
+    """Share of latents of which the classifier is surer than the tolerance under fresh noise.
+
+    Args:
+        classifier: The classifier, on the CPU.
+        latents: float32 ``(n, c, h, w)``.
+        sigma: Noise level.
+        tolerance: Uncertainty below which a latent counts.
+        seed: Seed of the noise.
+    """
+    found = 0
+    for _, logits in _noisy_logits(classifier, latents, sigma, seed):
+        found += int((uncertainty(logits) < tolerance).sum())
+    return found / len(latents)
+
+
+def _noisy_logits(
+    classifier: LabelClassifier, latents: Tensor, sigma: float, seed: int
+) -> Iterator[tuple[slice, Tensor]]:
+    generator = torch.Generator().manual_seed(seed)
+    for begin in range(0, len(latents), BATCH):
+        rows = slice(begin, begin + BATCH)
+        noise = torch.randn(latents[rows].shape, generator=generator)
+        level = torch.full((len(noise),), sigma)
+        yield rows, classifier(latents[rows] + sigma * noise, level)

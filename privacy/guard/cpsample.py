@@ -19,6 +19,9 @@ paper's idea, each for a reason:
   next step starts from what no denoiser has seen, and the images are rubbish.
 
 What it does not do: it makes copies rarer and does not exclude them, so combine it with rejection.
+It acts where the classifier recognises what it sees. At low noise levels that is nearly every
+training image, at the levels of about 1 to 5, where images take shape, only a part of them; the
+record has the shares.
 It changes images that are no copies too, because an overfitted classifier is also sure of images
 it never saw. It knows nothing of copies that it was not shown: give it mirrored latents where the
 generator learned from mirrored images. A picture filed under two patients carries two codes and is
@@ -42,19 +45,41 @@ from torch.nn import functional as F
 
 from privacy.guard.claim import NOTE, VOIDS
 from privacy.guard.classifier import (
+    BATCH,
     LabelClassifier,
     fit_classifier,
     label_accuracy,
     random_codes,
+    recognised_share,
+    uncertainty,
 )
 from privacy.guard.errors import GuardInputError
 
-__all__ = ["CPSampleGuard", "Denoise"]
+__all__ = ["CPSampleGuard", "Denoise", "derived_steps"]
 
 _LEARNED = 0.99
-"""Share of labels that must be known at the lowest noise level."""
+"""Share of labels that must be known at every level up to :data:`_REQUIRED`."""
+_REQUIRED = 0.3
+"""Above it noise hides what tells images apart, and more so the more images there are, so that no
+training reaches the same share; the record says what was reached."""
 _CHECKED = (0.05, 0.3, 1.0, 3.0)
 """Noise levels of the record."""
+_PASSES = 250
+"""Times that each latent is seen: after 100, images at level 0.3 are not all recognised."""
+_FEWEST, _MOST = 1000, 50_000
+"""Bounds of the derived steps; the most take a quarter of an hour on one core, or more."""
+
+
+def derived_steps(latents: int) -> int:
+    """Training steps by which a classifier knows this many latents by heart.
+
+    Above some 10 000 latents each is seen less often, so that fitting ends in reasonable time;
+    :meth:`CPSampleGuard.fit` refuses a classifier that did not learn enough by then.
+
+    Args:
+        latents: Number of training latents, mirrored ones counted.
+    """
+    return min(_MOST, max(_FEWEST, math.ceil(_PASSES * latents / BATCH)))
 
 
 class Denoise(Protocol):
@@ -78,7 +103,9 @@ class CPSampleGuard:
         tolerance: Mean uncertainty over the labels below which the guard acts, in (0, 0.5).
         scale: Strength s.
         limit: Longest push, in expected lengths of the noise.
-        record: Counts and accuracies, as JSON types.
+        record: Counts, and by noise level the ``accuracy`` on the labels and the share of training
+            latents that is ``recognised``, that is, on which the guard acts at the tolerance it
+            was fitted with. As JSON types.
     """
 
     classifier: LabelClassifier
@@ -96,7 +123,7 @@ class CPSampleGuard:
         *,
         sigmas: tuple[float, float] = (0.02, 10.0),
         labels: int = 16,
-        steps: int = 3000,
+        steps: int | None = None,
         seed: int = 0,
         tolerance: float = 0.01,
         scale: float = 10.0,
@@ -113,7 +140,7 @@ class CPSampleGuard:
                 images at levels of about 1 to 5; below the lowest level the classifier is asked
                 as if at it.
             labels: Random labels a patient; 1 is the paper's number.
-            steps: Training steps of 64 latents.
+            steps: Training steps of 64 latents; :func:`derived_steps` by default.
             seed: Seed of labels, weights, order and noise.
             tolerance: Mean uncertainty below which the guard acts; larger acts earlier and
                 changes more images that are no copies.
@@ -125,8 +152,10 @@ class CPSampleGuard:
             The guard; the same for the same arguments on one machine with one number of threads.
 
         Raises:
-            GuardInputError: Arguments cannot be used, or the classifier did not learn its labels.
+            GuardInputError: Arguments cannot be used, or the classifier did not learn its labels
+                at the lower noise levels.
         """
+        steps = derived_steps(len(latents)) if steps is None else steps
         problems = _problems(latents, patients, sigmas, labels, steps, tolerance, scale, limit)
         if problems:
             raise GuardInputError("A sampling guard cannot be made of these.", problems)
@@ -138,23 +167,29 @@ class CPSampleGuard:
         )
         levels = [sigmas[0], *(s for s in _CHECKED if sigmas[0] < s <= sigmas[1])]
         # Another seed than in training: fresh noise.
-        accuracy = {
-            f"{sigma:g}": round(label_accuracy(classifier, clean, codes, sigma, seed + 1), 4)
+        reached = {
+            sigma: label_accuracy(classifier, clean, codes, sigma, seed + 1) for sigma in levels
+        }
+        required = [sigma for sigma in levels if sigma <= max(_REQUIRED, sigmas[0])]
+        worst = min(required, key=reached.__getitem__)
+        if reached[worst] < _LEARNED:
+            raise GuardInputError(
+                f"The classifier knows {reached[worst]:.1%} of its labels at noise level {worst:g} "
+                f"after {steps} steps, too few to recognise the images ({_LEARNED:.0%} are "
+                "needed); give it more steps."
+            )
+        recognised = {
+            sigma: recognised_share(classifier, clean, sigma, tolerance, seed + 1)
             for sigma in levels
         }
-        known = accuracy[f"{sigmas[0]:g}"]
-        if known < _LEARNED:
-            raise GuardInputError(
-                f"The classifier knows {known:.1%} of its labels after {steps} steps, too few to "
-                f"recognise the images ({_LEARNED:.0%} are needed); give it more steps."
-            )
         record = {
             "latents": len(clean),
             "patients": len(set(keys)),
             "labels": labels,
             "steps": steps,
             "seed": seed,
-            "accuracy": accuracy,
+            "accuracy": {f"{sigma:g}": round(part, 4) for sigma, part in reached.items()},
+            "recognised": {f"{sigma:g}": round(part, 4) for sigma, part in recognised.items()},
         }
         return cls(
             classifier=classifier,
@@ -197,7 +232,7 @@ class CPSampleGuard:
         """
         with torch.no_grad():
             logits = self.classifier(x.float(), self._level(sigma.float()))
-        return torch.sigmoid(-logits.abs()).mean(dim=1)
+        return uncertainty(logits)
 
     @cached_property
     def digest(self) -> str:

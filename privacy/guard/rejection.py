@@ -50,7 +50,7 @@ from privacy.guard.errors import GuardInputError
 from privacy.guard.framings import FloatArray
 from privacy.guard.neighbours import Reference
 
-__all__ = ["RejectionGuard", "Threshold"]
+__all__ = ["RejectionGuard", "Threshold", "expected_share"]
 
 Images = npt.NDArray[np.uint8]
 
@@ -85,8 +85,7 @@ class Threshold:
             alpha: Probability.
         """
         kept = np.sort(values[values >= _DUPLICATE * np.median(values)])
-        # The epsilon: 0.01 * 100 is less than 1 in floating point.
-        rank = max(1, int(alpha * (len(kept) + 1) + 1e-9))
+        rank = _rank(len(kept), alpha)
         return cls(
             value=float(kept[rank - 1]) * (1 - _ROUNDING),
             rank=rank,
@@ -98,6 +97,18 @@ class Threshold:
     def expected(self) -> float:
         """Largest probability with which an exchangeable image is rejected."""
         return self.rank / (self.controls + 1)
+
+
+def expected_share(controls: int, alpha: float, size: tuple[int, int]) -> float:
+    """What :attr:`RejectionGuard.expected` will be at least, told before anything is compared.
+
+    Args:
+        controls: Number of control images; those that look like copies do not count.
+        alpha: Share of unrelated images that may be rejected.
+        size: Height and width of the images, which the default channels depend on.
+    """
+    thresholds = 2 * len(pixel_channels(*size))
+    return min(1.0, thresholds * _rank(controls, alpha / thresholds) / (controls + 1))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -230,8 +241,7 @@ class RejectionGuard:
             "alpha": self.alpha,
             "train_images": self.train_images,
             "train_patients": len(self.references[0].starts),
-            # Of images like control images, by the sum over all thresholds.
-            "expected_rejections": round(sum(t.expected for t in self._all), 4),
+            "expected_rejections": round(self.expected, 4),
             "channels": [
                 {
                     "name": reference.channel.name,
@@ -250,8 +260,17 @@ class RejectionGuard:
         }
 
     @property
-    def _all(self) -> list[Threshold]:
-        return [threshold for pair in self.thresholds for threshold in pair]
+    def expected(self) -> float:
+        """Share of images like control images that is rejected at most.
+
+        The sum over all thresholds. It exceeds ``alpha`` where there are too few control images.
+        """
+        return min(1.0, sum(threshold.expected for pair in self.thresholds for threshold in pair))
+
+
+def _rank(controls: int, alpha: float) -> int:
+    # The epsilon: 0.01 * 100 is less than 1 in floating point.
+    return max(1, int(alpha * (controls + 1) + 1e-9))
 
 
 def _thresholds(reference: Reference, control: Images, alpha: float) -> tuple[Threshold, Threshold]:

@@ -24,7 +24,7 @@ Worlds = dict[str, Callable[..., Any]]
 @pytest.fixture(scope="module")
 def model(real: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "model"
-    config = TrainConfig(preset="tiny-32", steps=2, batch_size=4, prior_min_patients=2)
+    config = TrainConfig(preset="tiny-32", steps=2, batch_size=4)
     Generator.train(real, folder, config, options=RunOptions(device="cpu"))
     return folder
 
@@ -165,7 +165,7 @@ def test_dry_run_checks_the_model_too(
 
 
 def test_an_adapter_is_attacked_on_its_base(model: Path, real: Cohort, tmp_path: Path) -> None:
-    config = AdaptConfig(base=str(model), rank=2, steps=2, batch_size=4, prior_min_patients=2)
+    config = AdaptConfig(base=str(model), rank=2, steps=2, batch_size=4)
     Generator.adapt(real, tmp_path / "adapter", config, options=RunOptions(device="cpu"))
     made = generate_cohort(
         tmp_path / "adapter",

@@ -34,7 +34,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("card")
     write_phantom_cohort(root / "c", PhantomConfig(patients=12, image_size=16))
     cohort = split_cohort(root / "c", SplitConfig(seed=1)).cohort
-    config = TrainConfig(preset="tiny-32", steps=2, batch_size=2, prior_min_patients=1)
+    config = TrainConfig(preset="tiny-32", steps=2, batch_size=2)
     Generator.train(cohort, root / "model", config, options=RunOptions(device="cpu"))
     return root / "model"
 

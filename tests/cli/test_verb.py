@@ -16,6 +16,7 @@ from bussynth.cli import verb as machinery
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.config import Config, option
 from bussynth.errors import AuditGateError, DataError, IntegrityError, UsageError
+from bussynth.progress import Progress
 
 CANARY = "ZZCANARY^JANE"
 
@@ -131,3 +132,35 @@ def test_control_characters_do_not_reach_the_terminal(call) -> None:
     result = call(lambda *_: Outcome(data={}, text="a\x1b[31mb\nc"))
     assert "\x1b" not in result.stdout
     assert "b\nc" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("size", "rank", "speaks"), [("2", "0", True), ("2", "1", False), ("1", "1", True)]
+)
+def test_of_several_processes_the_first_one_speaks(
+    call, monkeypatch: pytest.MonkeyPatch, size: str, rank: str, speaks: bool
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.setenv("RANK", rank)
+    seen = []
+
+    def body(out: Path, config: SampleConfig, run: Run) -> Outcome:
+        seen.append(type(run.progress) is Progress)  # the silent one
+        return Outcome(data={}, text="done", notes=("mind this",))
+
+    result = call(body)
+    assert result.exit_code == 0
+    assert (result.stdout, "mind this" in result.stderr) == (
+        ("done\n", True) if speaks else ("", False)
+    )
+    assert seen == [not speaks]
+    assert bool(call(body, "--json").stdout) is speaks
+
+    def fail(*_: object) -> Outcome:
+        raise DataError("refused")
+
+    for flags in ([], ["--json"]):
+        result = call(fail, *flags)
+        assert result.exit_code == 3
+        assert "refused" in result.stderr
+        assert bool(result.stdout) is (speaks and bool(flags))

@@ -102,7 +102,7 @@ def unsplit_cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 def model_folder(cohort: Cohort, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished model, trained for a few seconds; read-only for the tests."""
     folder = tmp_path_factory.mktemp("models") / "model"
-    config = TrainConfig(preset="tiny-32", steps=120, batch_size=8, prior_min_patients=2)
+    config = TrainConfig(preset="tiny-32", steps=120, batch_size=8)
     Generator.train(cohort, folder, config, options=RunOptions(device="cpu"))
     return folder
 

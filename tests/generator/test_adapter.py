@@ -1,15 +1,20 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+import bussynth
+from bussynth.cli import app
 from bussynth.cohort import Cohort
 from bussynth.config import RunOptions
 from bussynth.errors import DataError, IntegrityError, UsageError
@@ -18,11 +23,13 @@ from bussynth.generator.adapter import open_model
 from bussynth.generator.base import carry_over, open_base
 from bussynth.generator.checkpoint import Position
 from bussynth.generator.conditions import ConditionEncoder
-from bussynth.generator.config import AdaptConfig, GenerateConfig, TrainConfig
+from bussynth.generator.config import TARGETS, AdaptConfig, GenerateConfig, TrainConfig
 from bussynth.generator.generate import generate_cohort
 from bussynth.generator.generator import Generator
-from bussynth.generator.lora import adapter_names, inject, merge
+from bussynth.generator.lora import adapter_names, adapter_shapes, inject, merge
+from bussynth.generator.network import Architecture
 from bussynth.generator.plan import check_adapt, check_train
+from bussynth.generator.presets import PRESETS
 from bussynth.generator.storage import read_adapter, read_model, read_record
 from bussynth.generator.training import build_denoiser
 
@@ -30,9 +37,7 @@ CPU = RunOptions(device="cpu")
 
 
 def short(model_folder: Path, steps: int = 4) -> AdaptConfig:
-    return AdaptConfig(
-        base=str(model_folder), rank=2, steps=steps, batch_size=4, prior_min_patients=2
-    )
+    return AdaptConfig(base=str(model_folder), rank=2, steps=steps, batch_size=4)
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +182,7 @@ def test_another_base_is_refused(adapter: Path, cohort: Cohort, tmp_path: Path) 
         Generator.load(adapter, "cpu")
     with pytest.raises(UsageError, match="whole model"):
         Generator.load(tmp_path / "other", "cpu", tmp_path / "other")
-    with pytest.raises(IntegrityError, match="holds an adapter"):
+    with pytest.raises(UsageError, match="name the model that it was fitted to"):
         open_base(str(adapter))
 
 
@@ -200,6 +205,84 @@ def test_unknown_names(site: Cohort, tmp_path: Path) -> None:
         AdaptConfig(rank=0)
     with pytest.raises(DataError, match="no model"):
         open_base(str(tmp_path))
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, math.nan, math.inf])
+def test_alpha_is_a_positive_number(alpha: float) -> None:
+    with pytest.raises(UsageError, match="alpha="):
+        AdaptConfig(alpha=alpha)
+
+
+def test_alpha_is_the_rank_if_not_given() -> None:
+    assert AdaptConfig(rank=3).scale == 3.0
+    assert AdaptConfig(rank=3, alpha=0.5).scale == 0.5
+
+
+def test_parts_that_the_base_lacks(site: Cohort, model_folder: Path, tmp_path: Path) -> None:
+    """The base of these tests has no attention."""
+    for targets in (("attention",), ("projection", "attention")):
+        config = replace(short(model_folder), targets=targets)
+        with pytest.raises(UsageError, match=r"no attention; choose among convolution, projection"):
+            Generator.adapt(site, tmp_path / "a", config, options=CPU)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("targets", [TARGETS, ("attention",), ("convolution", "projection")])
+def test_the_size_of_an_adapter_is_foretold(targets: tuple[str, ...]) -> None:
+    values = (3, 2, 3)
+    architecture = Architecture.of(PRESETS["small-64"], (16, 16), {}, augmented=True)
+    denoiser = build_denoiser(replace(architecture, values=values))
+    shapes = sorted(adapter_shapes(denoiser.get_submodule("network"), 3, targets))
+    inject(denoiser, 3, 3.0, targets, seed=0)
+    assert shapes == sorted(p.numel() for p in denoiser.parameters() if p.requires_grad)
+
+
+def test_the_plan_tells_the_size_of_the_file(
+    adapter: Path, model_folder: Path, site: Cohort, cohort: Cohort, tmp_path: Path
+) -> None:
+    plan = check_adapt(site, tmp_path / "a", short(model_folder))
+    size = (adapter / "adapter.safetensors").stat().st_size
+    assert plan.to_dict()["file_bytes"] == pytest.approx(size, rel=0.1)
+    size = (model_folder / "weights.safetensors").stat().st_size
+    for precision, share in (("float32", 1.0), ("float16", 0.5)):
+        train = check_train(cohort, tmp_path / "m", TrainConfig(preset="tiny-32", store=precision))
+        assert train.file_bytes == pytest.approx(share * size, rel=0.1)
+
+
+def test_dry_run_tells_the_size(site: Cohort, model_folder: Path, tmp_path: Path) -> None:
+    arguments = ["adapt", str(site.path), "--base", str(model_folder), "--dry-run"]
+    arguments += ["--out", str(tmp_path / "a")]
+    shown = CliRunner().invoke(app.app, arguments)
+    assert shown.exit_code == 0, shown.output
+    assert "adapter file of about 0." in shown.stdout
+    finished = CliRunner().invoke(app.app, [*arguments, "--finish"])
+    assert finished.exit_code == 2
+    assert "holds no training" in finished.stderr
+
+
+def test_an_adaptation_can_be_finished_early(
+    site: Cohort, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(short(model_folder), checkpoint_steps=2)
+    step = training._Run.step
+
+    def power_cut(run: training._Run, position: Position) -> torch.Tensor:
+        if position.step == 3:
+            raise KeyboardInterrupt
+        return step(run, position)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Run, "step", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            Generator.adapt(site, tmp_path / "a", config, options=CPU)
+        # Of a training, the checkpoint is what is left: two steps.
+        made = bussynth.adapt(site, tmp_path / "a", device="cpu", finish=True, **_given(config))
+    assert (made.training["finished_early"], made.training["steps"]) == (True, 2)
+    assert made.sample([{}], [0], steps=2).shape == (1, 16, 16)
+
+
+def _given(config: AdaptConfig) -> dict[str, Any]:
+    return {k: v for k, v in config.to_dict().items() if v is not None}
 
 
 def test_pickled_weights_are_never_read(adapter: Path, model_folder: Path, tmp_path: Path) -> None:
@@ -228,6 +311,24 @@ def test_training_from_a_base(cohort: Cohort, model_folder: Path, tmp_path: Path
             tmp_path / "n",
             TrainConfig(preset="tiny-32", base=str(model_folder), augment=0.1),
         )
+
+
+def test_settings_that_contradict_the_base(
+    cohort: Cohort, model_folder: Path, tmp_path: Path
+) -> None:
+    base = TrainConfig(preset="tiny-32", base=str(model_folder))
+    for change, found in (
+        ({"factor": 1}, "factor=1, the base has 2"),
+        ({"prediction": "epsilon"}, "prediction='epsilon', the base has 'edm'"),
+        ({"preset": "small-64"}, "preset='small-64' is another network"),
+    ):
+        with pytest.raises(UsageError) as caught:
+            check_train(cohort, tmp_path / "m", replace(base, **change))
+        assert caught.value.problems == (found,)
+    # The same said twice is the same training.
+    said = replace(base, factor=2, prediction="edm")
+    plans = [check_train(cohort, tmp_path / "m", config) for config in (base, said)]
+    assert plans[0].identity == plans[1].identity
 
 
 def test_open_model_takes_plain_models(model_folder: Path) -> None:

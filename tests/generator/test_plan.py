@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from bussynth.cohort import Cohort
 from bussynth.errors import IntegrityError, UsageError
 from bussynth.generator.config import PRESET_NAMES, TrainConfig
-from bussynth.generator.plan import check_train
+from bussynth.generator.network import Architecture
+from bussynth.generator.plan import _memory, check_train
 from bussynth.generator.presets import PRESETS
 
 TINY = TrainConfig(preset="tiny-32")
@@ -24,6 +26,25 @@ def test_plan(cohort: Cohort, tmp_path: Path) -> None:
     assert plan.memory_mib > 0
     assert plan.to_dict()["config"]["preset"] == "tiny-32"
     assert not (tmp_path / "m").exists()
+
+
+def test_few_patients_are_not_kept_apart() -> None:
+    """With one patient a combination, the prior would hold the box of one."""
+    with pytest.raises(UsageError, match="prior_min_patients=4: must be at least 5"):
+        TrainConfig(prior_min_patients=4)
+
+
+def test_a_prediction_that_is_not_given_is_edm(cohort: Cohort, tmp_path: Path) -> None:
+    said = TrainConfig(preset="tiny-32", prediction="edm")
+    one, other = (check_train(cohort, tmp_path / "m", config) for config in (TINY, said))
+    assert one.identity == other.identity
+    assert one.identity["prediction"] == "edm"
+
+
+def test_memory_is_that_of_the_network() -> None:
+    shallow = Architecture.of(PRESETS["small-64"], (64, 64), {})
+    deep = replace(shallow, layers=3)
+    assert _memory(deep, 10**6, 64, 100) > 1.5 * _memory(shallow, 10**6, 64, 100)
 
 
 def test_minutes_alone_mean_no_limit_in_steps(cohort: Cohort, tmp_path: Path) -> None:
@@ -67,12 +88,12 @@ def test_foreign_folder_is_not_replaced(cohort: Cohort, tmp_path: Path) -> None:
 
 
 def test_finished_model_is_found(cohort: Cohort, model_folder: Path) -> None:
-    config = TrainConfig(preset="tiny-32", steps=120, batch_size=8, prior_min_patients=2)
+    config = TrainConfig(preset="tiny-32", steps=120, batch_size=8)
     assert check_train(cohort, model_folder, config).state == "finished"
     with pytest.raises(UsageError) as caught:
         check_train(cohort, model_folder, TrainConfig(preset="tiny-32", steps=161, seed=1))
     found = [text.split(":")[0] for text in caught.value.problems]
-    assert found == ["prior_min_patients", "seed", "steps"]
+    assert found == ["seed", "steps"]
     assert check_train(cohort, model_folder, TINY, force=True).state == "new"
 
 

@@ -323,8 +323,13 @@ def test_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         ({"to_device": ["a"], "method": "invert"}, 'did you mean "inversion"'),
         ({"to_device": ["a"], "split": "tain"}, 'did you mean "train"'),
         ({"to_device": ["a"], "steps": 0}, "steps"),
+        ({"to_device": ["a"], "steps": 1}, "steps=1: inversion needs 2 or more"),
     ],
 )
 def test_bad_configurations(fields: dict[str, Any], text: str) -> None:
     with pytest.raises(UsageError, match=text):
         RestyleConfig.from_dict(fields)
+
+
+def test_fresh_noise_needs_one_step_alone() -> None:
+    assert RestyleConfig(to_device=("a",), method="noise", steps=1).steps == 1

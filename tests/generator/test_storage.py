@@ -6,11 +6,24 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from bussynth import atomic
 from bussynth.errors import DataError, IntegrityError
 from bussynth.generator.generator import Generator
 from bussynth.generator.storage import read_model, read_record
+
+
+def with_weights(folder: Path, weights: bytes) -> Path:
+    """Put other weights into a folder, with a record that names their digest."""
+    (folder / "weights.safetensors").write_bytes(weights)
+    record = json.loads((folder / "model.json").read_text())
+    record["files"]["weights.safetensors"] = "sha256:" + hashlib.sha256(weights).hexdigest()
+    content = {key: record[key] for key in ("schema", "architecture", "vocabulary", "files")}
+    text = atomic.canonical_json(content)
+    record["digest"] = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    (folder / "model.json").write_text(json.dumps(record))
+    return folder
 
 
 @pytest.fixture
@@ -90,15 +103,23 @@ def test_no_model(tmp_path: Path) -> None:
         Generator.load(tmp_path)
 
 
-def test_a_pickle_in_place_of_safetensors_is_refused(copy: Path) -> None:
+@pytest.mark.parametrize(
+    "pickle", [b"\x80\x04\x95.", b"\x80\x02}q\x00(X\x01\x00", b"PK\x03\x04zip"]
+)
+def test_a_pickle_in_place_of_safetensors_is_refused(copy: Path, pickle: bytes) -> None:
     """Even one whose digest the record names."""
-    pickle = b"\x80\x04\x95."
-    (copy / "weights.safetensors").write_bytes(pickle)
-    record = json.loads((copy / "model.json").read_text())
-    record["files"]["weights.safetensors"] = "sha256:" + hashlib.sha256(pickle).hexdigest()
-    content = {key: record[key] for key in ("schema", "architecture", "vocabulary", "files")}
-    text = atomic.canonical_json(content)
-    record["digest"] = "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-    (copy / "model.json").write_text(json.dumps(record))
     with pytest.raises(IntegrityError, match="is a pickle"):
-        Generator.load(copy)
+        Generator.load(with_weights(copy, pickle))
+
+
+def test_safetensors_may_begin_like_a_pickle(copy: Path, model_folder: Path) -> None:
+    """The lowest byte of the length of the header is 0x80 in one model of 32."""
+    data = (copy / "weights.safetensors").read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    padding = (0x80 - length) % 256  # blanks behind the header are legal
+    header = data[8 : 8 + length] + b" " * padding
+    weights = len(header).to_bytes(8, "little") + header + data[8 + length :]
+    assert weights[:1] == b"\x80"
+    stored = read_model(with_weights(copy, weights)).weights
+    expected = read_model(model_folder).weights
+    assert all(torch.equal(stored[name], expected[name]) for name in expected)

@@ -103,7 +103,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Cohort:
 
 
 def quick(kind: type[Any], **settings: Any) -> Any:
-    return kind(steps=4, batch_size=2, prior_min_patients=1, **settings)
+    return kind(steps=4, batch_size=2, **settings)
 
 
 @pytest.fixture(scope="session")

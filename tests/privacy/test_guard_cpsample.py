@@ -10,8 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from privacy.guard.classifier import LabelClassifier, label_accuracy, random_codes
-from privacy.guard.cpsample import CPSampleGuard
+from privacy.guard.classifier import (
+    LabelClassifier,
+    label_accuracy,
+    random_codes,
+    recognised_share,
+)
+from privacy.guard.cpsample import CPSampleGuard, derived_steps
 from privacy.guard.errors import GuardInputError
 
 
@@ -66,6 +71,37 @@ def test_the_classifier_knows_its_labels_under_fresh_noise(guard: CPSampleGuard)
     assert list(accuracy) == ["0.02", "0.05", "0.3", "1", "3"]
     assert accuracy["0.3"] > 0.99
     assert accuracy["3"] <= accuracy["0.3"]
+
+
+def test_the_record_says_on_how_many_training_latents_the_guard_acts(guard: CPSampleGuard) -> None:
+    said = guard.describe()["recognised"]
+    assert list(said) == list(guard.record["accuracy"])
+    assert said["0.05"] == 1
+    assert said["3"] < said["0.3"]
+    # Naively, one latent at a time; noise as the record draws it.
+    noise = torch.randn(TRAIN.shape, generator=torch.Generator().manual_seed(1))
+    for sigma in (0.3, 1.0, 3.0):
+        level = torch.tensor([sigma])
+        noisy = (TRAIN + sigma * noise).split(1)
+        acts = [float(guard.uncertainty(x, level)) < guard.tolerance for x in noisy]
+        assert said[f"{sigma:g}"] == pytest.approx(sum(acts) / 12, abs=1e-4)
+
+
+def test_shares_of_all_and_of_none(guard: CPSampleGuard) -> None:
+    assert recognised_share(guard.classifier, TRAIN, 0.1, 0.5, seed=0) == 1
+    assert recognised_share(guard.classifier, TRAIN, 0.1, 0.0, seed=0) == 0
+
+
+@pytest.mark.parametrize(
+    ("latents", "steps"), [(1, 1000), (256, 1000), (2000, 7813), (10**6, 50_000)]
+)
+def test_steps_follow_from_the_number_of_latents(latents: int, steps: int) -> None:
+    assert derived_steps(latents) == steps
+
+
+def test_steps_are_derived_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("privacy.guard.cpsample._FEWEST", 130)
+    assert CPSampleGuard.fit(TRAIN, PATIENTS).record["steps"] == 130
 
 
 def test_training_latents_are_recognised_and_others_less(guard: CPSampleGuard) -> None:
@@ -187,8 +223,14 @@ def test_accuracy_of_an_untrained_classifier_is_a_guess() -> None:
 
 
 def test_a_classifier_that_learned_nothing_is_refused() -> None:
-    with pytest.raises(GuardInputError, match=r"of its labels after 1 steps.*more steps"):
+    with pytest.raises(GuardInputError, match=r"labels at .* after 1 steps.*more steps"):
         CPSampleGuard.fit(TRAIN, PATIENTS, steps=1)
+
+
+def test_labels_must_be_known_under_more_than_a_trace_of_noise() -> None:
+    # After 200 steps all labels are known at level 0.02, and too few at 0.3.
+    with pytest.raises(GuardInputError, match=r"knows 9\d\.\d% of its labels at noise level 0\.3 "):
+        CPSampleGuard.fit(OTHER, steps=200)
 
 
 def test_bad_input_is_named_all_at_once() -> None:

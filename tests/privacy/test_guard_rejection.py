@@ -11,7 +11,7 @@ from privacy.guard.channels import EncoderChannel, PixelChannel, pixel_channels
 from privacy.guard.errors import GuardInputError
 from privacy.guard.framings import FRAMINGS, PLAIN, Framing, unit_vectors, views
 from privacy.guard.neighbours import Reference
-from privacy.guard.rejection import RejectionGuard, Threshold
+from privacy.guard.rejection import RejectionGuard, Threshold, expected_share
 
 Images = npt.NDArray[np.uint8]
 
@@ -112,6 +112,20 @@ def test_a_duplicate_among_control_images_does_not_disarm_the_guard() -> None:
 def test_a_control_image_is_not_rejected_by_its_own_threshold() -> None:
     guard = RejectionGuard.fit(TRAIN, CONTROL[:20], patients=PATIENTS)
     assert guard.accept(CONTROL[:20]).all()
+
+
+@pytest.mark.parametrize(("m", "alpha"), [(16, 0.01), (400, 0.01), (400, 0.3), (1, 0.01)])
+def test_the_expected_share_is_known_from_the_number_of_control_images(
+    m: int, alpha: float
+) -> None:
+    guard = RejectionGuard.fit(TRAIN, CONTROL[:m], patients=PATIENTS, alpha=alpha)
+    assert guard.expected == pytest.approx(expected_share(m, alpha, (32, 32)))
+    assert guard.describe()["expected_rejections"] == round(guard.expected, 4)
+    assert guard.expected <= (1.0 if m < 400 else alpha)
+
+
+def test_few_control_images_exceed_alpha() -> None:
+    assert expected_share(16, 0.01, (32, 32)) == pytest.approx(4 / 17)
 
 
 @pytest.mark.parametrize(
