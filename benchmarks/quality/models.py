@@ -1,0 +1,44 @@
+"""Finished models on one yardstick, with and without guidance.
+
+    python -m benchmarks.quality.models COHORT WORK MODEL [MODEL ...] [--guidance 1 2]
+
+A model is a folder or ``builtin:NAME``. COHORT is a split real cohort whose test patients the
+models have not seen.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.quality.bench import Bench, line, table
+from bussynth.generator.config import GenerateConfig
+from bussynth.generator.generator import Generator
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Generate, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--guidance", type=float, nargs="*", default=[1.0, 2.0])
+    parser.add_argument("--images", type=int, default=500)
+    arguments = parser.parse_args()
+    bench = Bench.open(arguments.cohort, arguments.work)
+    rows: dict[str, list[str]] = {}
+    for source in arguments.models:
+        model = Generator.load(source)
+        for guidance in arguments.guidance:
+            request = GenerateConfig(n=arguments.images, seed=1, guidance=guidance)
+            short = f"{model.digest[7:15]}-{guidance:g}"
+            found = bench.measure(bench.generate(model, short, request), short)
+            rows.setdefault("real training images (floor)", line(found, "floor"))
+            rows[f"{source}, guidance {guidance:g}"] = line(found)
+    print(table("images", rows))
+
+
+if __name__ == "__main__":
+    main()
