@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bussynth.builtin import BUILTIN, builtin_folder
 from bussynth.errors import DataError, IntegrityError
+from bussynth.modelcard.record import digest, mapping, whole
 
 __all__ = ["inspect_folder"]
+
+_NAMES: Final = frozenset(
+    {"restyle", "export", "rejection", "cpsample", "both", "formal-dp"}
+    | {"images", "diffusers", "torchscript", "onnx"}
+)
+"""Verbs that derive, guards, the claim that these void, and sources of a wrap."""
 
 
 def inspect_folder(path: Path) -> dict[str, Any]:
@@ -44,7 +52,9 @@ def inspect_folder(path: Path) -> dict[str, Any]:
             "digest": cohort.digest,
             "shards": len(cohort.shards),
             "split": cohort.split_record,
+            **_origin(cohort.provenance),
             **cohort.statistics(),
+            "notes": _notes(cohort.kind, cohort.provenance),
         }
     for what in ("model", "adapter"):
         if (path / f"{what}.json").is_file():
@@ -52,6 +62,61 @@ def inspect_folder(path: Path) -> dict[str, Any]:
     if (path / "training.json").is_file():
         raise DataError(f"{path} holds an unfinished training; run the same command again.")
     raise DataError(f"{path} holds no cohort, model, adapter or package.")
+
+
+def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record of a cohort says of where its images come from.
+
+    Only digests, counts and plain names are repeated: nothing stops a record from holding paths
+    or patients.
+    """
+    made, guard = mapping(provenance.get("derived")), mapping(provenance.get("guard"))
+    derived = {
+        "by": _name(made.get("by")),
+        "from": digest(made.get("source")),
+        "trained_on": digest(made.get("trained_on")),
+    }
+    guarded = {
+        "kind": _name(guard.get("kind")),
+        **{key: whole(guard.get(key)) for key in ("asked", "rejected", "left_out")},
+        "voids": _name(guard.get("voids")),
+    }
+    said = {
+        "generator": digest(provenance.get("generator")),
+        "wrapped": _name(provenance.get("source")) if provenance.get("verb") == "wrap" else None,
+        "trained_on": digest(provenance.get("trained_on")),
+        "derived": _said(derived) if made else None,
+        "guard": _said(guarded) if guard else None,
+    }
+    return _said(said)
+
+
+def _notes(kind: str, provenance: Mapping[str, Any]) -> list[str]:
+    """What whoever looks at a cohort must know before using it."""
+    notes = []
+    if mapping(provenance.get("derived")):
+        if kind == "phantom":
+            notes.append("derived from phantoms: no patient is shown; export refuses it")
+        else:
+            notes.append(
+                "derived from patients: personal data; export refuses it, unless somebody declares "
+                "on what grounds it may leave (--declare-derived)"
+            )
+    if mapping(provenance.get("guard")):
+        notes.append(
+            "guarded: training images were looked at while these were made, which voids a "
+            "formal-dp claim; an audit decides whether they may leave"
+        )
+    return notes
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _name(value: Any) -> str | None:
+    """A name that bussynth gives, such as that of a verb; None in place of any other text."""
+    return value if isinstance(value, str) and value in _NAMES else None
 
 
 def _record(path: Path) -> dict[str, Any]:

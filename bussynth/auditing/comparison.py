@@ -233,6 +233,8 @@ def _refuse_same_images(train: RoleImages, control: RoleImages) -> None:
 def _check_training(made: RoleImages, train: RoleImages) -> list[str]:
     """Compare what the synthetic cohort says of its training with the cohort given."""
     trained_on = None
+    if isinstance(made, CohortImages) and made.cohort.kind != "synthetic":
+        return _check_sources(made.cohort, train)
     if isinstance(made, CohortImages):
         trained_on = made.cohort.provenance.get("trained_on")
     if isinstance(train, CohortImages) and trained_on is not None:
@@ -246,6 +248,27 @@ def _check_training(made: RoleImages, train: RoleImages) -> list[str]:
         "The synthetic images do not prove which images their generator learned from: that it "
         "was trained on the train images, and on no control image, is taken on trust."
     ]
+
+
+def _check_sources(made: Cohort, train: RoleImages) -> list[str]:
+    """Compare what a derived cohort says of its sources with the cohort given."""
+    record = made.derived or {}
+    digest = train.cohort.digest if isinstance(train, CohortImages) else None
+    if digest is None or record.get("source") != digest:
+        raise DataError(
+            f"{made.path} was derived from another cohort than the one it is to be compared with, "
+            "or before that was split anew; audit it against the cohort it was derived from: "
+            "--real COHORT."
+        )
+    notes = ["The audited images were derived from the train images, each from one of them."]
+    if made.kind == "real":
+        notes.append("Whatever the verdict, they show the findings of these patients.")
+    if record.get("trained_on") != digest:
+        notes.append(
+            "The model that derived the images learned from another cohort; of the patients in "
+            "that, this audit says nothing."
+        )
+    return notes
 
 
 def _doubts(

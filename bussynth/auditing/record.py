@@ -26,6 +26,7 @@ from bussynth import __version__, atomic
 from bussynth.auditing.comparison import Comparison
 from bussynth.auditing.config import AuditConfig
 from bussynth.auditing.metrics import metrics_csv
+from bussynth.auditing.sources import made_by
 from bussynth.errors import BussynthError
 from bussynth.images import encode_png
 from bussynth.report.annex import pick_pictures
@@ -51,7 +52,8 @@ class AuditReport:
     Attributes:
         report: Content of ``report.json`` (schema bussynth-audit/2, see docs/report-schema.md).
         private: Row numbers, counted from 0, of the pairs behind the findings; for the site only.
-        grid_png: Some synthetic images in a grid, or None if they may resemble patients.
+        grid_png: Some synthetic images in a grid, or None if they may resemble patients or were
+            derived from images of theirs.
         pictures: Images of the pairs behind the findings, by role and row; for the site only.
     """
 
@@ -168,6 +170,8 @@ def build_report(
         source.role: {"digest": source.digest(), "images": len(source), "source": source.kind}
         for source in comparison.sources
     }
+    origin = made_by(comparison.synthetic)
+    report["inputs"]["synthetic"] |= origin
     report["comparison"] = {
         "image_size": list(comparison.size),
         "patients": {role: comparison.n_patients(role) for role in ("train", "control")},
@@ -189,7 +193,8 @@ def build_report(
     return AuditReport(
         report=report,
         private=dict(result.private),
-        grid_png=_grid(synthetic) if report["verdict"] == PASSED else None,
+        # Images derived from patients are personal data, so no page that may leave shows them.
+        grid_png=None if report["verdict"] != PASSED or origin["derived"] else _grid(synthetic),
         pictures=pick_pictures(
             result.private, {role: given for role, given in images.items() if given is not None}
         ),

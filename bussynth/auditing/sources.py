@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ __all__ = [
     "RoleImages",
     "Size",
     "Source",
+    "made_by",
     "open_source",
 ]
 
@@ -117,7 +118,13 @@ class CohortImages:
 
     @classmethod
     def open(cls, cohort: Cohort, role: str) -> CohortImages:
-        """Take the rows of the role."""
+        """Take the rows of the role.
+
+        Images derived from real ones are audited like synthetic ones: what is released must be.
+        """
+        if role == "synthetic" and cohort.kind != "synthetic" and cohort.derived is not None:
+            _check_derived(cohort)
+            return cls(role, _not_empty(cohort, role))
         if (cohort.kind == "synthetic") != (role == "synthetic"):
             raise DataError(
                 f"{role}: the cohort is of kind {cohort.kind!r}; are the arguments swapped?"
@@ -169,6 +176,32 @@ class CohortImages:
             if box is not None:
                 boxes[row] = box
         return boxes
+
+
+def _check_derived(cohort: Cohort) -> None:
+    """Refuse images derived from others than training patients: no test looks for those."""
+    if set(cohort.counts.get("splits", {})) != {"train"}:
+        raise DataError(
+            f"synthetic: {cohort.path} was derived from another cohort, and not from its train "
+            "patients alone, which are all that an audit searches for. Split that cohort before, "
+            "and derive with `bussynth restyle --split train`."
+        )
+
+
+def made_by(images: RoleImages) -> dict[str, Any]:
+    """Say what made the images, by their own record.
+
+    Returns:
+        ``generator``, the digest of the model or None if there is no record of one, and
+        ``derived``, whether the images were made from those of another cohort.
+    """
+    if not isinstance(images, CohortImages):
+        return {"generator": None, "derived": False}
+    found = images.cohort.provenance.get("generator")
+    return {
+        "generator": found if isinstance(found, str) else None,
+        "derived": images.cohort.derived is not None,
+    }
 
 
 def _not_empty(cohort: Cohort, role: str) -> Cohort:

@@ -44,7 +44,8 @@ def card(
 
     Every number comes from a file: the record in the model's folder, an evaluation, an audit.
     What was not measured is said to be so. An evaluation or an audit of another model's images
-    is refused.
+    is refused, and so is an audit made without --model whose images nothing shows to be this
+    model's: a wrapped or loose folder.
 
     Example: bussynth card model --evaluation evaluation --audit audit --out card
     """

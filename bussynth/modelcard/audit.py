@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -72,14 +72,14 @@ class AuditSummary:
         return self.verdict == "FAIL"
 
 
-def read_summary(folder: Path, model: CardModel, known: str | None) -> AuditSummary:
+def read_summary(folder: Path, model: CardModel, known: Collection[str] = ()) -> AuditSummary:
     """Read the audit of a model's images.
 
     Args:
         folder: What ``bussynth audit`` wrote.
         model: The model.
-        known: Digest of a synthetic cohort that names the model as its generator, if there is
-            one; an audit of that cohort needs no other proof.
+        known: Digests of synthetic cohorts that name the model as their generator; an audit of
+            one of these needs no other proof.
 
     Raises:
         DataError: There is no audit, it is of another version or damaged, or of other images.
@@ -93,14 +93,20 @@ def read_summary(folder: Path, model: CardModel, known: str | None) -> AuditSumm
     named = field(report, "model", "digest")
     learned = mapping(field(report, "inputs", "train"))
     matched = learned.get("digest") == model.cohort
+    made = mapping(field(report, "inputs", "synthetic"))
     problems = []
     if named is not None and named != model.digest:
         problems.append("it names another model")
+    problems += _foreign(made, model.digest, known=known, stood_by=named is not None)
     # An audit without the model may compare with a cohort that another model learned from.
     if named is None and learned.get("source") == "cohort" and not matched:
         problems.append("it compares with other images than those the model learned from")
     if problems:
-        raise DataError(f"{path} is not an audit of this model's images.", problems)
+        raise DataError(
+            f"{path} is not an audit of this model's images; generate a cohort with the model and "
+            "audit that.",
+            problems,
+        )
     try:
         # In the order of the file, as the report itself is rendered.
         kept = shareable(json.loads(json.dumps(report, sort_keys=True)))
@@ -115,7 +121,7 @@ def read_summary(folder: Path, model: CardModel, known: str | None) -> AuditSumm
             planted=_planted(kept["controls"]["planted"]),
             trusted=tuple(str(note) for note in kept["model"]["notes"])
             if named is not None
-            else tuple(_unproven(report, matched=matched, known=known)),
+            else tuple(_unproven(matched=matched)),
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path} lacks fields or holds wrong ones; audit again.") from error
@@ -130,10 +136,28 @@ _COUNTS: Final = (
 )
 
 
-def _unproven(report: Mapping[str, Any], *, matched: bool, known: str | None) -> Iterator[str]:
+def _foreign(
+    made: Mapping[str, Any], model: str, *, known: Collection[str], stood_by: bool
+) -> Iterator[str]:
+    """What speaks against images as those of a model, or fails to speak for them.
+
+    Of a nameless folder that was audited together with the model the report itself says that it
+    is taken on trust.
+    """
+    generator = made.get("generator")
+    if made.get("derived"):
+        yield "its images were derived from those of another cohort, so they show no model's own"
+    elif generator is not None and generator != model:
+        yield "the images audited name another generator than this model"
+    elif generator is None and not stood_by and made.get("digest") not in known:
+        yield (
+            "the audit names no generator of its images, and neither --samples nor --evaluation "
+            "shows that this model made them"
+        )
+
+
+def _unproven(*, matched: bool) -> Iterator[str]:
     """What an audit without the model leaves open."""
-    if known is None or field(report, "inputs", "synthetic", "digest") != known:
-        yield "That these images were made by this model is taken on trust: the audit names none."
     if not matched:
         yield "That the model learned from the training images compared is taken on trust."
 

@@ -114,15 +114,18 @@ def check_card(
             "The training record makes a formal-dp claim, which an evaluation on held-out patients "
             "would void; leave --evaluation out."
         )
-    audited = None if audit is None else read_summary(Path(audit), opened, shown.digest)
+    quality = (
+        None if evaluation is None else read_quality(Path(evaluation), opened.digest, shown.digest)
+    )
+    known = (shown.digest, None if quality is None else quality.proven)
+    proven = tuple(digest for digest in known if digest is not None)
+    audited = None if audit is None else read_summary(Path(audit), opened, proven)
     return Papers(
         model=opened,
         about=About() if about is None else read_about(Path(about)),
         loss=read_losses(opened.folder, opened.training),
         samples=None if audited is not None and audited.failed else shown,
-        quality=None
-        if evaluation is None
-        else read_quality(Path(evaluation), opened.digest, shown.digest),
+        quality=quality,
         audit=audited,
     )
 

@@ -58,6 +58,7 @@ class Quality:
         spaces: Fidelity.
         remarks: What a reader should know, a line each.
         trusted: Whether nothing shows that the images are this model's.
+        proven: Digest of the evaluated cohort, if that names the model as its generator.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Quality:
     spaces: tuple[Space, ...]
     remarks: tuple[str, ...]
     trusted: bool
+    proven: str | None = None
 
 
 def read_quality(folder: Path, digest: str, known: str | None) -> Quality:
@@ -106,6 +108,7 @@ def read_quality(folder: Path, digest: str, known: str | None) -> Quality:
             spaces=tuple(_space(space) for space in content["fidelity"]),
             remarks=tuple(_remarks(content)),
             trusted=named is None and (known is None or made["digest"] != known),
+            proven=None if named is None else str(made["digest"]),
         )
     except DataError:
         raise

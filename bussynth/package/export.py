@@ -208,6 +208,13 @@ def _check_kind(cohort: Cohort, config: ExportConfig) -> ExportConfig:
     """Refuse what may not leave; returns the configuration with the words that fit the images."""
     if cohort.derived is not None and cohort.kind != "phantom":
         return _check_derived(cohort, config)
+    if cohort.derived is not None and cohort.kind == "phantom":
+        raise DataError(
+            f"{cohort.path} is a phantom cohort derived from simulated images: it shows no "
+            "patient, so there is nothing to declare, and it is not synthetic either, so it is not "
+            "exported. Export images of `bussynth generate`; or share the recipe (`bussynth "
+            "phantom`, `bussynth restyle`)."
+        )
     if cohort.kind != "synthetic":
         raise DataError(
             f"{cohort.path} is a {cohort.kind} cohort; only synthetic cohorts are exported. "

@@ -196,6 +196,11 @@ def _training(trained_on: Path | str | None) -> tuple[str | None, tuple[Note, ..
     if trained_on is None:
         return None, (_NO_TRAINING,)
     cohort = Cohort.open(trained_on)
-    if cohort.split_record is None and cohort.kind != "synthetic":
+    if cohort.kind == "synthetic":
+        raise UsageError(
+            f"--trained-on: {trained_on} is a synthetic cohort; name the real cohort (or that of "
+            "phantoms) that the generator learned from, or leave it out."
+        )
+    if cohort.split_record is None:
         return cohort.digest, (_TRAINING, _UNSPLIT)
     return cohort.digest, (_TRAINING,)

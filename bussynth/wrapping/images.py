@@ -125,7 +125,7 @@ class _Checker:
             for number, name in enumerate(names, 1):
                 where = f"image {number} of the folder (by name)"
                 try:
-                    found.append(self._image(name, number, where))
+                    found.append(self._image(name, self._file(name, where), number, where))
                 except DataError as error:
                     self.problems.append(error.message)
                 task.advance()
@@ -140,25 +140,18 @@ class _Checker:
                 conditions = labels.conditions(number - 1)
                 try:
                     name = labels.file.fill(cells, what=where)
-                    found.append(
-                        self._image(
-                            name, number, where, conditions, labels.box(number - 1, what=where)
-                        )
-                    )
+                    # First, so that an image whose box is wrong counts as listed.
+                    path = self._file(name, where)
+                    box = labels.box(number - 1, what=where)
+                    found.append(self._image(name, path, number, where, conditions, box))
                 except DataError as error:
                     self.problems.append(error.message)
                 task.advance()
         self._check_unlisted()
         return found
 
-    def _image(
-        self,
-        name: str,
-        number: int,
-        where: str,
-        conditions: Mapping[str, str | None] | None = None,
-        box: Box | None = None,
-    ) -> tuple[SourceImage, Path]:
+    def _file(self, name: str, where: str) -> Path:
+        """Find a file and keep in mind who named it."""
         found = self._folder.find(name, what=where)
         if found is None:
             raise DataError(f"{where}: the image does not exist.")
@@ -166,6 +159,17 @@ class _Checker:
         owner = self._owners.setdefault(identity, where)
         if owner != where:
             raise DataError(f"{where}: the same file as {owner}.")
+        return path
+
+    def _image(
+        self,
+        name: str,
+        path: Path,
+        number: int,
+        where: str,
+        conditions: Mapping[str, str | None] | None = None,
+        box: Box | None = None,
+    ) -> tuple[SourceImage, Path]:
         header = header_of(path, what=where, max_pixels=MAX_PIXELS)
         size = (header.width, header.height)
         if box is not None:

@@ -68,6 +68,7 @@ def _folder(path: Path, kind: str) -> Source:
         if (path / PIPELINE_FILE).is_file():
             kind = "diffusers"
         elif not (path / SPEC_FILE).is_file():
+            _refuse_bare_model(path)
             kind = "images"
     if kind == "images":
         return Source(kind, path)
@@ -76,6 +77,16 @@ def _folder(path: Path, kind: str) -> Source:
             raise UsageError(f"{path} is no pipeline of diffusers: {PIPELINE_FILE} is missing.")
         return Source(kind, path)
     return _sampler(path, kind)
+
+
+def _refuse_bare_model(path: Path) -> None:
+    """Refuse a model without its description, which would pass for a folder of images."""
+    if any(file.suffix.lower() in _MODELS and file.is_file() for file in path.iterdir()):
+        raise UsageError(
+            f"{path} holds a model file ({', '.join(_MODELS)}) and no {SPEC_FILE} beside it, which "
+            "says how to draw from it (`bussynth wrap --help`); write one, or say --kind images "
+            "if the images in the folder are to be wrapped."
+        )
 
 
 def _sampler(path: Path, kind: str) -> Source:

@@ -74,7 +74,10 @@ def test_html_is_a_function_of_the_files(report: AuditReport, out: Path) -> None
 
 def test_report_names_its_inputs(report: AuditReport, real: Cohort, synthetic: Cohort) -> None:
     inputs = report.to_dict()["inputs"]
-    assert inputs["synthetic"] == {"digest": synthetic.digest, "images": 30, "source": "cohort"}
+    assert inputs["synthetic"] == {
+        "digest": synthetic.digest, "images": 30, "source": "cohort", "generator": None,
+        "derived": False,
+    }  # fmt: skip
     assert inputs["train"]["digest"] == real.digest
     assert report.to_dict()["comparison"]["randomised"]
 

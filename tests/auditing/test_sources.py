@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bussynth.auditing.sources import open_source
+from bussynth.auditing.sources import made_by, open_source
 from bussynth.cohort import Cohort, Row
 from bussynth.errors import DataError
 from bussynth.images import encode_png
@@ -98,6 +98,20 @@ def test_cohort_shards_are_compared_with_their_digest(worlds: Worlds, tmp_path: 
     shard.write_bytes(shard.read_bytes() + b"x")
     with pytest.raises(Exception, match="damaged"):
         open_source(cohort, "synthetic").load((16, 16), Task())
+
+
+def test_the_record_says_what_made_the_images(worlds: Worlds, tmp_path: Path) -> None:
+    images, model = worlds["images"](2, 1), "sha256:" + "a" * 64
+    records = {"own": {"generator": model}, "silent": {}, "odd": {"generator": ["x"]}}
+    said = {
+        name: made_by(
+            open_source(worlds["synthetic"](tmp_path / name, images, record), "synthetic")
+        )
+        for name, record in records.items()
+    }
+    assert said["own"] == {"generator": model, "derived": False}
+    assert said["silent"] == said["odd"] == {"generator": None, "derived": False}
+    assert made_by(open_source(images, "synthetic")) == said["silent"]
 
 
 def test_no_file_name_in_the_representation(worlds: Worlds, tmp_path: Path) -> None:

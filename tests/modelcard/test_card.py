@@ -218,6 +218,24 @@ def test_what_is_taken_on_trust_is_said(
     assert "is taken on trust: the evaluation does not name it" in page(tmp_path / "card")
 
 
+def test_an_evaluation_proves_the_cohort_that_was_audited(
+    tmp_path: Path, model: Path, digest: str, cohort: Cohort, evaluation: Write, audit: Write
+) -> None:
+    made = "sha256:" + "5" * 64
+    inputs = {
+        "synthetic": {"digest": made, "images": 50, "source": "cohort"},
+        "train": {"digest": cohort.digest, "images": 60, "source": "cohort"},
+    }
+    paper = audit(None, inputs=inputs)
+    given = {"audit": paper, "evaluation": evaluation(digest, made)}
+    assert check_card(str(model), tmp_path / "card", **given).audit is not None
+    for named in ((digest, "sha256:" + "6" * 64), (None, made)):
+        with pytest.raises(DataError, match="not an audit of this model's images"):
+            check_card(str(model), tmp_path / "card", audit=paper, evaluation=evaluation(*named))
+    with pytest.raises(DataError, match="not an audit of this model's images"):
+        check_card(str(model), tmp_path / "card", audit=paper)
+
+
 def test_a_promise_of_privacy(
     tmp_path: Path, synthetic: Cohort, edited: Write, digest: str, evaluation: Write
 ) -> None:

@@ -147,11 +147,20 @@ def test_a_declaration_makes_nothing_else_exportable(
         vocabulary=site.cohort.vocabulary,
         masks=True,
     )
+    audit = audited(new_audit, tmp_path / "a-real", real)
+    with pytest.raises(DataError, match="is a real cohort; only synthetic"):
+        export_package(real.path, audit, site.key, tmp_path / "p", config=DECLARED)
+
+
+@pytest.mark.parametrize("config", [ExportConfig(name="altered"), DECLARED])
+def test_derived_phantoms_are_told_what_they_are(
+    site: Any, new_audit: Callable[..., Path], tmp_path: Path, config: ExportConfig
+) -> None:
     phantom = derive(site, tmp_path / "phantom", kind="phantom")
-    for cohort in (real, phantom):
-        audit = audited(new_audit, tmp_path / f"a-{cohort.kind}", cohort)
-        with pytest.raises(DataError, match=f"is a {cohort.kind} cohort"):
-            export_package(cohort.path, audit, site.key, tmp_path / "p", config=DECLARED)
+    audit = audited(new_audit, tmp_path / "a", phantom)
+    with pytest.raises(DataError, match="shows no patient, so there is nothing to declare"):
+        export_package(phantom.path, audit, site.key, tmp_path / "p", config=config)
+    assert not (tmp_path / "p").exists()
 
 
 def test_a_package_is_not_exported_again(

@@ -171,6 +171,16 @@ def test_all_problems_of_rows_are_listed_by_number(gallery: Any, tmp_path: Path)
         assert expected in words
 
 
+@pytest.mark.parametrize("corner", ["nan", "a", ""])
+def test_a_damaged_box_is_one_problem(gallery: Any, corner: str) -> None:
+    """The image is in the table, whatever its box."""
+    gallery.add(f"{CANARY}_box.png", pathology="benign", x0=corner, y0=1, x1=5, y1=5)
+    words = refused(gallery, gallery.labels())
+    assert "1 problem;" in words
+    assert "row 6 of the table: the box" in words
+    assert "not in the table" not in words
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -291,6 +301,13 @@ def test_the_training_cohort_is_named_by_digest(gallery: Any) -> None:
         wrap_source(gallery.folder, real.path, force=True)
     with pytest.raises(DataError, match="holds no cohort"):
         wrap_source(gallery.folder, gallery.root / "third", trained_on=gallery.folder)
+
+
+def test_a_synthetic_cohort_is_not_what_patients_were_learned_from(gallery: Any) -> None:
+    synthetic = wrap(gallery).cohort
+    with pytest.raises(UsageError, match="synthetic cohort; name the real cohort"):
+        wrap_source(gallery.folder, gallery.root / "second", trained_on=synthetic.path)
+    assert not (gallery.root / "second").exists()
 
 
 def test_results_are_plain_values(gallery: Any) -> None:

@@ -53,6 +53,15 @@ def test_a_kind_that_is_given_decides(tmp_path: Path) -> None:
         recognise(both / "m.pt", "images")
 
 
+@pytest.mark.parametrize("name", ["m.pt", "m.TS", "m.onnx"])
+def test_a_model_without_its_description_is_no_folder_of_images(tmp_path: Path, name: str) -> None:
+    folder = touch(tmp_path / "s", name, "preview.png")
+    with pytest.raises(UsageError, match=r"no sampler\.json beside it.*--kind images") as caught:
+        recognise(folder)
+    assert name not in caught.value.message
+    assert recognise(folder, "images").kind == "images"
+
+
 @pytest.mark.parametrize("name", ["m.bin", "m.pth", "m.ckpt", "m.pkl"])
 def test_pickled_models_are_refused(tmp_path: Path, name: str) -> None:
     folder = touch(tmp_path / "s", "sampler.json", name)
