@@ -65,9 +65,9 @@ training reaches the same share; the record says what was reached."""
 _CHECKED = (0.05, 0.3, 1.0, 3.0)
 """Noise levels of the record."""
 _PASSES = 250
-"""Times that each latent is seen: after 100, images at level 0.3 are not all recognised."""
+"""Times that each latent is seen; whether that was enough is checked after the fit."""
 _FEWEST, _MOST = 1000, 50_000
-"""Bounds of the derived steps; the most take a quarter of an hour on one core, or more."""
+"""Bounds of the derived steps."""
 
 
 def derived_steps(latents: int) -> int:
