@@ -8,7 +8,7 @@ from typing import Final
 from bussynth.config import suggest
 from bussynth.errors import UsageError
 
-__all__ = ["BUILTIN", "builtin_folder", "builtin_names"]
+__all__ = ["BUILTIN", "builtin_folder", "builtin_names", "model_folder"]
 
 BUILTIN: Final = "builtin:"
 _FOLDER: Final = Path(__file__).parent / "weights"
@@ -30,3 +30,15 @@ def builtin_folder(name: str) -> Path:
         known = ", ".join(names) or "none"
         raise UsageError(f"There is no {name}{suggest(name, names)} (known: {known}).")
     return _FOLDER / name.removeprefix(BUILTIN)
+
+
+def model_folder(name: str) -> Path:
+    """Folder of a model.
+
+    Args:
+        name: Path of the folder, or ``builtin:NAME``.
+
+    Raises:
+        UsageError: There is no built-in model of this name.
+    """
+    return builtin_folder(name) if name.startswith(BUILTIN) else Path(name)

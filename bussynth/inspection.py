@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from bussynth.builtin import BUILTIN, builtin_folder
+from bussynth.builtin import model_folder
 from bussynth.errors import DataError, IntegrityError
-from bussynth.modelcard.record import digest, mapping, whole
+from bussynth.record import digest, mapping, whole
 
 __all__ = ["inspect_folder"]
 
@@ -34,8 +34,7 @@ def inspect_folder(path: Path) -> dict[str, Any]:
         IntegrityError: The record of a model is damaged.
         UsageError: There is no built-in model of this name.
     """
-    if str(path).startswith(BUILTIN):
-        path = builtin_folder(str(path))
+    path = model_folder(str(path))
     from bussynth.cohort.cohort import Cohort
     from bussynth.package.verify import inspect_package
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import load_file, save
 
 from audits.features.learned.encoder import LearnedMap
@@ -17,6 +19,8 @@ from audits.features.learned.pool import pool_digest
 from audits.features.random_multiscale import RandomMultiscaleMap
 from audits.fidelity.spaces import fidelity_spaces
 from bussynth import Cohort, atomic
+from bussynth.cohort.row import Row
+from bussynth.cohort.split import assignment_digest
 from bussynth.config import RunOptions
 from bussynth.generator.config import GenerateConfig
 from bussynth.generator.generate import generate_cohort
@@ -28,7 +32,7 @@ from bussynth.quality.fit import Job, Weights
 from bussynth.quality.material import Material
 from bussynth.quality.obedience import Judge
 
-__all__ = ["CORES", "HEADINGS", "Bench", "interval", "line", "table"]
+__all__ = ["CORES", "HEADINGS", "Bench", "interval", "learned_from", "line", "subset", "table"]
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 HEADINGS = (
@@ -127,6 +131,56 @@ class Bench:
         file.parent.mkdir(parents=True, exist_ok=True)
         atomic.write_json(file, found)
         return found
+
+
+def subset(real: Cohort, out: Path, wanted: Callable[[Row], bool]) -> Cohort:
+    """Some rows of a split cohort as a split cohort of their own, or the one that is there."""
+    if (out / "cohort.json").exists():
+        return Cohort.open(out)
+
+    def write(path: Path, split: dict[str, str] | None) -> Cohort:
+        return Cohort.create(
+            path,
+            (row for row in real if wanted(row)),
+            kind=real.kind,
+            image_size=real.image_size,
+            vocabulary=real.vocabulary,
+            split=split,
+            provenance={"drawn_from": real.digest},
+        )
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        unsplit = write(Path(folder) / "cohort", None)
+        return write(out, {"assignment_sha256": assignment_digest([unsplit])})
+
+
+def learned_from(images: Material, test: Material, real: Cohort, *, seed: int = 0) -> str:
+    """AUC, on real images, of a classifier of pathology that learned from some images.
+
+    Args:
+        images: What it learns from.
+        test: Real images of patients that nothing learned from.
+        real: The cohort with the vocabulary.
+        seed: Of the classifier.
+
+    Returns:
+        The figure with its interval; nothing where there are too few patients of a kind.
+    """
+    # No detector is trained where there are no boxes.
+    unboxed = (
+        Material(images=one.images, facts=replace(one.facts, boxes=np.full((len(one), 4), np.nan)))
+        for one in (images, test)
+    )
+    judge = Judge.fit_material(
+        *unboxed,
+        vocabulary=real.vocabulary,
+        columns=("pathology",),
+        config=EvaluateConfig(seed=seed),
+        workers=CORES,
+    )
+    found = judge.measure(test).to_dict()["recognition"]
+    return interval(found[0]["auc"]["real"], 2) if found else ""
 
 
 def interval(figure: Mapping[str, float], digits: int) -> str:

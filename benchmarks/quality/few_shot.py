@@ -13,20 +13,16 @@ Times are equal, so runs must not share the machine with other work.
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.quality.bench import CORES, HEADINGS, Bench, interval, line, table
+from benchmarks.quality.bench import HEADINGS, Bench, learned_from, line, subset, table
 from bussynth import Cohort
-from bussynth.cohort.split import assignment_digest
 from bussynth.config import RunOptions
 from bussynth.generator.config import AdaptConfig, GenerateConfig, TrainConfig
 from bussynth.generator.generator import Generator
-from bussynth.quality.config import EvaluateConfig
 from bussynth.quality.material import Material
-from bussynth.quality.obedience import Judge
 
 __all__ = ["main"]
 
@@ -36,40 +32,9 @@ WAYS = ("adapted", "trained on", "from scratch")
 
 def few(real: Cohort, patients: int, out: Path) -> Cohort:
     """A cohort of a few training patients, the same ones in larger draws, and no others."""
-    if (out / "cohort.json").exists():
-        return Cohort.open(out)
     train = sorted({row.patient for row in real.select("train") if row.patient})
     drawn = set(np.random.default_rng(0).permutation(train)[:patients])
-
-    def write(path: Path, split: dict[str, str] | None) -> Cohort:
-        return Cohort.create(
-            path,
-            (row for row in real.select("train") if row.patient in drawn),
-            kind=real.kind,
-            image_size=real.image_size,
-            vocabulary=real.vocabulary,
-            split=split,
-            provenance={"drawn_from": real.digest, "patients": patients},
-        )
-
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        unsplit = write(Path(folder) / "cohort", None)
-        return write(out, {"assignment_sha256": assignment_digest([unsplit])})
-
-
-def downstream(images: Material, real: Cohort) -> str:
-    """AUC on real test patients of a classifier of pathology trained on some images."""
-    judge = Judge.fit_material(
-        images,
-        Material.from_cohort(real.select("test")),
-        vocabulary=real.vocabulary,
-        columns=("pathology",),
-        config=EvaluateConfig(),
-        workers=CORES,
-    )
-    found = judge.measure(images).to_dict()["recognition"]
-    return interval(found[0]["auc"]["real"], 2) if found else ""
+    return subset(real, out, lambda row: row.split == "train" and row.patient in drawn)
 
 
 def main() -> None:
@@ -81,8 +46,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--patients", type=int, nargs="*", default=PATIENTS)
+    parser.add_argument("--ways", nargs="*", choices=WAYS, default=WAYS)
     arguments = parser.parse_args()
     bench = Bench.open(arguments.cohort, arguments.work)
+    test = Material.from_cohort(bench.real.select("test"))
     request = GenerateConfig(n=arguments.images, seed=5, steps=12)
     options = RunOptions(device="auto")
     rows: dict[str, list[str]] = {}
@@ -91,8 +58,8 @@ def main() -> None:
         cohort = few(bench.real, patients, arguments.work / "cohorts" / str(patients))
         real = Material.from_cohort(cohort)
         blank = [""] * len(HEADINGS)
-        rows[f"{patients}: the real images"] = ["", *blank, downstream(real, bench.real)]
-        for way in WAYS:
+        rows[f"{patients}: the real images"] = ["", *blank, learned_from(real, test, bench.real)]
+        for way in arguments.ways:
             name = f"{patients}-{way.replace(' ', '-')}"
             folder = arguments.work / "models" / name
             limit = {"minutes": arguments.minutes, "steps": 10**6}
@@ -106,7 +73,7 @@ def main() -> None:
                 model = Generator.train(cohort, folder, config, options=options)
             made = bench.generate(model, name, request)
             cells = line(bench.measure(made, name))
-            useful = downstream(Material.from_cohort(made), bench.real)
+            useful = learned_from(Material.from_cohort(made), test, bench.real)
             rows[f"{patients}: {way}"] = [str(model.training["steps"]), *cells, useful]
             print(table("patients", rows, headings).splitlines()[-1], flush=True)
     print(table("patients", rows, headings))

@@ -20,14 +20,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.quality.bench import CORES, interval, table
+from benchmarks.quality.bench import Bench, interval, learned_from, subset, table
 from bussynth import Cohort
 from bussynth.generator.generator import Generator
 from bussynth.generator.restyle import restyle_cohort
 from bussynth.generator.restyle_config import RestyleConfig
-from bussynth.quality.config import EvaluateConfig
 from bussynth.quality.material import Facts, Material
-from bussynth.quality.obedience import Judge
 
 __all__ = ["main"]
 
@@ -70,8 +68,12 @@ def of_devices(material: Material, devices: Sequence[str]) -> Rows:
 class Study:
     """Real images, the model, and the home device with the others."""
 
-    def __init__(self, cohort: Path, model: str, work: Path, home: str) -> None:
-        self.real, self.work, self.home = Cohort.open(cohort), work, home
+    def __init__(self, bench: Bench, model: str, home: str) -> None:
+        self.real, self.work, self.judge = bench.real, bench.work / "restyled", bench.judge
+        self.home = home
+        self.source = subset(
+            self.real, self.work / "home", lambda row: row.conditions.get("device") == home
+        )
         self.model = Generator.load(model)
         self.others = tuple(d for d in self.real.vocabulary["device"] if d != home)
         self.split = {
@@ -84,23 +86,16 @@ class Study:
         out = self.work / f"{split}-{strength:g}"
         if not (out / "cohort.json").exists():
             config = RestyleConfig(to_device=self.others, strength=strength, split=split)
-            restyle_cohort(self.real, self.model, out, config)
-        images = Material.from_cohort(Cohort.open(out))
-        return part(images, ~of_devices(images, [self.home]) & self._from_home(Cohort.open(out)))
-
-    def _from_home(self, made: Cohort) -> Rows:
-        """Which images were rendered from one of the home device."""
-        own = {row.id: row.conditions.get("device") for row in self.real}
-        return np.array([own[row.id.rpartition("-device")[0]] == self.home for row in made])
+            restyle_cohort(self.source, self.model, out, config)
+        return Material.from_cohort(Cohort.open(out))
 
     def kept(self, strengths: Sequence[float]) -> str:
         """First table."""
         columns = ("device", "pathology")
-        judge = Judge.fit(self.real, columns=columns, config=EvaluateConfig(), workers=CORES)
         rows: dict[str, list[str]] = {}
         for strength in strengths:
             made = self.restyled("test", strength)
-            found = judge.measure(made).to_dict()
+            found = self.judge.measure(made).to_dict()
             device, pathology = (
                 next(one for one in found["recognition"] if one["column"] == column)
                 for column in columns
@@ -116,7 +111,8 @@ class Study:
     def useful(self, strengths: Sequence[float]) -> str:
         """Second table."""
         train = self.split["train"]
-        home = part(train, of_devices(train, [self.home]))
+        # Of the same source as what is rendered from it, so that patients have the same numbers.
+        home = Material.from_cohort(self.source.select("train"))
         unseen = [self.split[name] for name in ("control", "test")]
         shift = unseen[0].facts.patients.max() + 1
         facts = unseen[1].facts
@@ -136,18 +132,7 @@ class Study:
         ways["all devices, real (what more data would bring)"] = train
         rows = {}
         for name, images in ways.items():
-            cells = []
-            for seed in range(3):
-                judge = Judge.fit_material(
-                    images,
-                    abroad,
-                    vocabulary=self.real.vocabulary,
-                    columns=("pathology",),
-                    config=EvaluateConfig(seed=seed),
-                    workers=CORES,
-                )
-                found = judge.measure(abroad).to_dict()["recognition"]
-                cells.append(interval(found[0]["auc"]["real"], 2))
+            cells = [learned_from(images, abroad, self.real, seed=seed) for seed in range(3)]
             rows[name] = [str(len(images)), *cells]
         headings = ("images", *(f"AUC abroad, seed {seed}" for seed in range(3)))
         return table("trained on", rows, headings)
@@ -162,8 +147,8 @@ def main() -> None:
     parser.add_argument("--home", required=True)
     parser.add_argument("--strengths", type=float, nargs="*", default=[0.4, 0.55, 0.7])
     arguments = parser.parse_args()
-    arguments.work.mkdir(parents=True, exist_ok=True)
-    study = Study(arguments.cohort, arguments.model, arguments.work, arguments.home)
+    bench = Bench.open(arguments.cohort, arguments.work)
+    study = Study(bench, arguments.model, arguments.home)
     print(study.kept(arguments.strengths), flush=True)
     print()
     print(study.useful(arguments.strengths))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bussynth.cli.finish import Finish
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.generator.config import AdaptConfig
 
@@ -19,14 +20,7 @@ def adapt(
     out: Annotated[Path, typer.Option(help="Folder of the adapter.")],
     config: AdaptConfig,
     run: Run,
-    finish: Annotated[
-        bool,
-        typer.Option(
-            "--finish",
-            help="Take no more steps: make the adapter of the averaged weights that a stopped run "
-            "has.",
-        ),
-    ] = False,
+    finish: Finish = False,
 ) -> Outcome:
     """Fit a small adapter of a ready-made base to the training patients of a cohort.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from bussynth.cli.finish import Finish
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.generator.config import TrainConfig
 
@@ -19,14 +20,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the model.")],
     config: TrainConfig,
     run: Run,
-    finish: Annotated[
-        bool,
-        typer.Option(
-            "--finish",
-            help="Take no more steps: make the model of the averaged weights that a stopped run "
-            "has.",
-        ),
-    ] = False,
+    finish: Finish = False,
 ) -> Outcome:
     """Train a generator on the training patients of a cohort.
 

@@ -299,6 +299,8 @@ def _from_flag(name: str, given: Any, hint: Any) -> Any:
             key, separator, value = text.partition("=")
             if not separator or not key:
                 raise UsageError(f"{name} {text!r}: write KEY=VALUE.")
+            if key in pairs:
+                raise UsageError(f"{name} {key}: give it once.")
             pairs[key] = value
         return pairs
     return tuple(given) if _is_tuple(hint) else given

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from bussynth.builtin import BUILTIN, builtin_folder, builtin_names
+from bussynth.builtin import BUILTIN, builtin_names, model_folder
 from bussynth.errors import IntegrityError, UsageError
 from bussynth.generator.network import Architecture
 from bussynth.generator.storage import ADAPTER_FILE, StoredModel, read_model
 
-__all__ = ["Base", "base_folder", "carry_over", "open_base"]
+__all__ = ["Base", "carry_over", "open_base"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,18 +57,6 @@ class Base:
         return replace(own, values=tuple(len(vocabulary[c]) for c in sorted(vocabulary)))
 
 
-def base_folder(name: str) -> Path:
-    """Folder of a base.
-
-    Args:
-        name: Path of a model folder, or ``builtin:NAME``.
-
-    Raises:
-        UsageError: There is no built-in model of this name.
-    """
-    return builtin_folder(name) if name.startswith(BUILTIN) else Path(name)
-
-
 def open_base(name: str) -> Base:
     """Open a base.
 
@@ -81,7 +68,7 @@ def open_base(name: str) -> Base:
         IntegrityError: The model is unfinished or damaged.
         DataError: The folder holds no model.
     """
-    folder = base_folder(name)
+    folder = model_folder(name)
     if (folder / ADAPTER_FILE).is_file():
         raise UsageError(
             f"{folder} holds an adapter, which is no base; name the model that it was fitted to."

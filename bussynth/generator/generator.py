@@ -354,7 +354,7 @@ class Generator:
             strength: Above 0 (the image itself, nearly) to 1 (hardly anything of it is left).
             seeds: One for each image, for fresh noise; None takes the image's own noise, found by
                 inverting the ODE.
-            steps: Solver steps in each direction.
+            steps: Solver steps in each direction; without seeds 2 or more.
             guidance: Scale of the difference between target and source; 1 is none beyond it.
             batch_size: Images computed at once.
 
@@ -368,8 +368,9 @@ class Generator:
         problems += self._row_problems(target) + self._image_problems(images, target)
         if not 0 < strength <= 1:
             problems.append(f"strength={strength!r}: must lie above 0 and at most at 1")
-        if steps < 1:
-            problems.append(f"steps={steps!r}: must be at least 1")
+        least = 2 if seeds is None else 1
+        if steps < least:
+            problems.append(f"steps={steps!r}: must be at least {least}")
         if not 0 <= guidance <= 100:
             problems.append("guidance must lie in 0 .. 100")
         if problems:

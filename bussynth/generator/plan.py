@@ -10,11 +10,12 @@ from typing import Any, TypeVar
 
 import torch
 
+from bussynth.builtin import model_folder
 from bussynth.cohort import Cohort
 from bussynth.cohort.split import check_assignment
 from bussynth.config import RunOptions
 from bussynth.errors import DataError, IntegrityError, UsageError
-from bussynth.generator.base import Base, base_folder, open_base
+from bussynth.generator.base import Base, open_base
 from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE, read_training
 from bussynth.generator.config import TARGETS, AdaptConfig, FitConfig, TrainConfig
 from bussynth.generator.dataset import MEMORY_LIMIT, training_view
@@ -305,7 +306,7 @@ def _plan(
     architecture = network.architecture
     named = getattr(config, "base", None)
     if named is not None:
-        check_apart(out, base_folder(named))
+        check_apart(out, model_folder(named))
     parameters = sum(p.numel() for p in network.parameters())
     identity = _identity(config, cohort, images, architecture, base)
     state = "new" if force else _state(out, identity)

@@ -40,8 +40,8 @@ class Preset:
 
     @property
     def adapt_steps(self) -> int:
-        """Training steps of an adapter: a quarter of the base's, at most 2,000."""
-        return min(self.steps // 4, 2_000)
+        """Training steps of an adapter: a quarter of the base's, at most 1,000."""
+        return min(self.steps // 4, 1_000)
 
     def divisor(self, factor: int | None = None) -> int:
         """What height and width of the images must be divisible by.

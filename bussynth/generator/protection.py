@@ -16,6 +16,7 @@ from bussynth.errors import DataError, UsageError
 from bussynth.generator.config import GenerateConfig
 from bussynth.generator.dataset import training_view
 from bussynth.generator.generator import Generator
+from bussynth.generator.lineage import trace
 from bussynth.generator.seeds import derive_seed
 from privacy.guard.claim import NOTE, VOIDS
 from privacy.guard.errors import GuardInputError
@@ -207,8 +208,6 @@ def _name(base: Mapping[str, Any]) -> str:
 
 def _not_guarded(generator: Generator, base: Path | str | None) -> tuple[dict[str, Any], ...]:
     """Bases that may have learned from patients: all but phantoms, as far as can be followed."""
-    from bussynth.modelcard.lineage import trace
-
     lineage = trace(generator.training, None if base is None else str(base))
     found = []
     for i, ancestor in enumerate(lineage.ancestors, start=1):

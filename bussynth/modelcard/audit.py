@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from bussynth.errors import DataError, IntegrityError
 from bussynth.modelcard.model import CardModel
-from bussynth.modelcard.record import field, mapping, number, whole
+from bussynth.record import field, mapping, number, whole
 from bussynth.report.cards import build_cards
 from bussynth.report.formats import share
 from bussynth.report.render import read_report

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from bussynth import atomic
 from bussynth.auditing.places import refuse_overlap
+from bussynth.builtin import model_folder
 from bussynth.errors import UsageError
 from bussynth.modelcard.about import About, read_about
 from bussynth.modelcard.audit import AuditSummary, read_summary
 from bussynth.modelcard.evaluation import Quality, read_quality
-from bussynth.modelcard.lineage import model_folder
 from bussynth.modelcard.loss import LossCurve, draw_losses, read_losses
 from bussynth.modelcard.model import CardModel, open_card_model
 from bussynth.modelcard.place import CARD_FILE, LOSS_IMAGE, MARKERS, SAMPLES_IMAGE, check_place

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from bussynth.errors import DataError
 from bussynth.modelcard.files import read_json
-from bussynth.modelcard.record import number
 from bussynth.quality.evaluate import MARKERS, SCHEMA
+from bussynth.record import number
 
 __all__ = ["Quality", "Space", "read_quality"]
 

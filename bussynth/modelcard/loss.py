@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from bussynth.errors import IntegrityError
 from bussynth.generator.checkpoint import LOSS_FILE
-from bussynth.modelcard.record import number, whole
+from bussynth.record import number, whole
 from bussynth.report.drawing import BLUE, GRID, drawing
 
 __all__ = ["LossCurve", "draw_losses", "read_losses"]

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from safetensors import safe_open
 
-from bussynth.builtin import BUILTIN
+from bussynth.builtin import BUILTIN, model_folder
 from bussynth.errors import IntegrityError
 from bussynth.generator.adapter import open_model
 from bussynth.generator.config import AdaptConfig, TrainConfig
+from bussynth.generator.lineage import Lineage, trace
 from bussynth.generator.storage import ADAPTER_FILE, MODEL_FILE, StoredModel, read_record
-from bussynth.modelcard.lineage import Lineage, model_folder, trace
-from bussynth.modelcard.record import digest, field, mapping, text
+from bussynth.record import digest, field, mapping, text
 
 __all__ = ["CardModel", "open_card_model"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bussynth.errors import IntegrityError
-from bussynth.modelcard.record import field, number, text
+from bussynth.record import field, number, text
 
 __all__ = ["DpClaim", "dp_claim"]
 

@@ -18,9 +18,9 @@ from bussynth.modelcard.markdown import Verbatim, escape
 from bussynth.modelcard.model import CardModel
 from bussynth.modelcard.place import LOSS_IMAGE, SAMPLES_IMAGE, SIGN
 from bussynth.modelcard.privacy import dp_claim
-from bussynth.modelcard.record import field, mapping, number, text, whole
 from bussynth.modelcard.samples import Samples
 from bussynth.package.card import license_url
+from bussynth.record import field, mapping, number, text, whole
 from bussynth.report import formats
 
 __all__ = ["render_card"]
@@ -202,7 +202,8 @@ def _network(model: CardModel) -> Iterator[tuple[str, Any]]:
 
 def _training(model: CardModel, loss: LossCurve | None) -> Iterator[tuple[str, Any]]:
     record = model.training
-    yield "Steps", _count(whole(record.get("steps")))
+    early = ", stopped before the schedule ended" if record.get("finished_early") is True else ""
+    yield "Steps", _count(whole(record.get("steps"))) + early
     yield "Time", _time(number(record.get("seconds")))
     yield "Device", text(record.get("device")) or _UNKNOWN
     yield "Processes", _count(whole(record.get("processes")))

@@ -14,8 +14,8 @@ from bussynth.generator.generate import generate_cohort
 from bussynth.generator.generator import Generator
 from bussynth.grid import draw_grid, first_rows
 from bussynth.modelcard.model import CardModel
-from bussynth.modelcard.record import field, number, whole
 from bussynth.progress import Progress
+from bussynth.record import field, number, whole
 
 __all__ = ["Samples", "draw_samples", "open_samples"]
 

@@ -73,6 +73,13 @@ def test_other_boxes_are_refused(model: Path, tmp_path: Path, text: str) -> None
     assert "four finite numbers" in outside.stderr
 
 
+def test_a_condition_given_twice_is_refused(model: Path, tmp_path: Path) -> None:
+    flags = ["--condition", "pathology=benign", "--condition", "pathology=malignant"]
+    done = call(model, tmp_path / "out", *flags, "--dry-run")
+    assert done.exit_code == 2
+    assert "--condition pathology: give it once" in done.stderr
+
+
 def test_a_box_in_python_stays_as_it_is() -> None:
     box = (1, 2, 9, 9)
     assert GenerateConfig(conditions={"lesion_box": box}).conditions["lesion_box"] is box

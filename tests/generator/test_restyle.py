@@ -205,6 +205,9 @@ def test_bad_requests_of_the_generator(generator: Generator) -> None:
     for part in ('"curved"', "1 images but 2", "1 conditions but 2 seeds", "strength=0.0",
                  "steps=0", "guidance"):  # fmt: skip
         assert part in text
+    with pytest.raises(UsageError, match="at least 2"):  # inversion in one step is none
+        generator.restyle(images, [{}], [{}], 0.5, steps=1)
+    generator.restyle(images, [{}], [{}], 0.5, [1], steps=1)
 
 
 def test_unknown_devices(tmp_path: Path) -> None:

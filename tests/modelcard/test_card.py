@@ -56,6 +56,11 @@ def test_a_card_of_the_model_alone(tmp_path: Path, model: Path, digest: str) -> 
     assert str(model.parent) not in text
 
 
+def test_a_training_that_was_ended_early_says_so(tmp_path: Path, edited: Write) -> None:
+    write_card(str(edited(finished_early=True)), tmp_path / "card")
+    assert "| Steps | 4, stopped before the schedule ended |" in page(tmp_path / "card")
+
+
 def test_the_same_files_give_the_same_card(tmp_path: Path, model: Path) -> None:
     for name in ("one", "two"):
         write_card(str(model), tmp_path / name)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from bussynth.builtin import BUILTIN, builtin_folder, builtin_names
+from bussynth.builtin import BUILTIN, builtin_names, model_folder
 from bussynth.errors import IntegrityError, UsageError
 from bussynth.generator.storage import read_record
-from bussynth.modelcard.record import digest, field, mapping, text
+from bussynth.record import digest, field, mapping, text
 
-__all__ = ["Ancestor", "Lineage", "model_folder", "trace"]
+__all__ = ["Ancestor", "Lineage", "trace"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +51,6 @@ class Lineage:
         """
         kinds = [kind, *(ancestor.kind for ancestor in self.ancestors)]
         return self.complete and all(one == "phantom" for one in kinds)
-
-
-def model_folder(name: str) -> Path:
-    """Folder of a model, which is named by it or as ``builtin:NAME``."""
-    if name.startswith(BUILTIN):
-        return builtin_folder(name)
-    return Path(name)
 
 
 def trace(training: Mapping[str, Any], base: str | None = None) -> Lineage:
