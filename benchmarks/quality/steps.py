@@ -27,7 +27,7 @@ from bussynth.quality.material import Material
 
 __all__ = ["main"]
 
-STEPS = (4, 6, 8, 10, 12, 16, 20, 30, 50, 100)
+STEPS = (4, 6, 8, 12, 20, 50, 100)
 
 
 def _distance(real: np.ndarray, made: np.ndarray) -> float:

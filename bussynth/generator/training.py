@@ -43,6 +43,7 @@ _LOG_STEPS = 50
 # the default, which suits runs of a few thousand steps.
 _BETAS = (0.9, 0.99)
 _ALTERED = "network.altered."
+_CONDITIONS = "network.columns."
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,19 @@ class _Run:
             for name, parameter in denoiser.named_parameters():
                 if name.startswith(_ALTERED):
                     parameter.requires_grad_(False)
-        self.parameters = [p for p in denoiser.parameters() if p.requires_grad]
+        named = [(name, p) for name, p in denoiser.named_parameters() if p.requires_grad]
+        self.parameters = [p for _, p in named]
         self.optimizer = torch.optim.AdamW(
-            self.parameters, lr=self.peak, betas=_BETAS, weight_decay=config.weight_decay
+            [
+                {"params": [p for n, p in named if not n.startswith(_CONDITIONS)], "factor": 1.0},
+                {
+                    "params": [p for n, p in named if n.startswith(_CONDITIONS)],
+                    "factor": config.embedding_rate,
+                },
+            ],
+            lr=self.peak,
+            betas=_BETAS,
+            weight_decay=config.weight_decay,
         )
         self.model = parallel(denoiser)
 
@@ -159,7 +170,7 @@ class _Run:
         if failed:
             raise FloatingPointError
         for group in self.optimizer.param_groups:
-            group["lr"] = self.peak * self.schedule.rate(position)
+            group["lr"] = self.peak * group["factor"] * self.schedule.rate(position)
         self.optimizer.step()
         self.average.update(self.denoiser, position.step + 1)
         return total

@@ -27,7 +27,8 @@ from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE, LossLo
 from bussynth.generator.config import TrainConfig
 from bussynth.generator.distributed import World
 from bussynth.generator.generator import Generator
-from bussynth.generator.training import Schedule
+from bussynth.generator.storage import read_model
+from bussynth.generator.training import Schedule, build_denoiser
 from bussynth.progress import Progress, Task
 
 CPU = RunOptions(device="cpu")
@@ -118,6 +119,31 @@ def test_another_seed_gives_other_weights(cohort: Cohort, tmp_path: Path) -> Non
         config = TrainConfig(preset="tiny-32", steps=1, batch_size=4, seed=seed)
         digests.add(Generator.train(cohort, tmp_path / str(seed), config, options=CPU).digest)
     assert len(digests) == 2
+
+
+@pytest.mark.parametrize("rate", [0.0, 20.0])
+def test_condition_embeddings_have_a_rate_of_their_own(
+    cohort: Cohort, tmp_path: Path, rate: float
+) -> None:
+    config = TrainConfig(
+        preset="tiny-32",
+        steps=3,
+        batch_size=4,
+        learning_rate=1e-3,
+        embedding_rate=rate,
+        ema_decay=0.0,
+        warmup_steps=0,
+    )
+    Generator.train(cohort, tmp_path / "m", config, options=CPU)
+    model = read_model(tmp_path / "m")
+    before = build_denoiser(model.architecture, config.seed).state_dict()
+    for name, value in model.weights.items():
+        moved = (value - before[name]).abs().max().item()
+        embeds = name.startswith("network.columns.")
+        farthest = 1.2 * 3 * 1e-3  # in three steps of Adam at the rate of the rest
+        assert moved <= farthest * (rate if embeds else 1), name
+        if rate and embeds:
+            assert moved > farthest, name
 
 
 def test_kill_and_resume(cohort: Cohort, tmp_path: Path) -> None:
