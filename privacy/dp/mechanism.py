@@ -1,0 +1,48 @@
+"""The one kind of mechanism that everything here is made of: Gaussian noise on a bounded sum."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from privacy.dp.errors import DPInputError
+
+__all__ = ["SampledGaussian"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampledGaussian:
+    """Sums over a Poisson sample of the patients, each released with Gaussian noise.
+
+    A patient changes a sum by at most 1 in Euclidean norm (in units of the clipping norm). With a
+    sampling rate of 1 it is the plain Gaussian mechanism. All fields are public.
+
+    Attributes:
+        noise_multiplier: Standard deviation of the noise over the sensitivity, above 0.
+        sampling_rate: Chance of each patient to be in a sum, above 0 to 1, drawn anew each time.
+        steps: How many such sums are released, 0 or more; each may depend on those before it.
+
+    Raises:
+        DPInputError: A field is out of its range.
+
+    Example:
+        >>> SampledGaussian(noise_multiplier=1.0, sampling_rate=0.1, steps=500).steps
+        500
+    """
+
+    noise_multiplier: float
+    sampling_rate: float = 1.0
+    steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        noise, rate, steps = self.noise_multiplier, self.sampling_rate, self.steps
+        problems = []
+        if not (math.isfinite(noise) and noise > 0):
+            problems.append(f"noise_multiplier: expected a number above 0, got {noise!r}")
+        if not 0 < rate <= 1:
+            problems.append(f"sampling_rate: expected above 0 and at most 1, got {rate!r}")
+        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
+            problems.append(f"steps: expected a whole number, 0 or more, got {steps!r}")
+        if problems:
+            raise DPInputError("This is no mechanism with a guarantee.", problems)
