@@ -40,6 +40,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "no mirroring": {"flip": False},
     "label-free augmentation 0.12": {"augment": 0.12},
     "from the base": {},
+    "from the base, embedding rate 1": {"embedding_rate": 1.0},
     "no Haar step": {"factor": 1},  # four times the work, so it comes last
 }
 # The average warms up, see WeightAverage: in n steps its decay comes no nearer to 1 than 10 / n, so
@@ -77,8 +78,8 @@ def _more_averages(file: Path) -> Iterator[None]:
 
 def _train(bench: Bench, name: str, changes: dict[str, Any], steps: int, base: str | None) -> Path:
     folder = bench.work / "models" / name.split(":")[0].replace(" ", "-")
-    if name == "from the base":
-        changes = {"base": base}
+    if name.startswith("from the base"):
+        changes = changes | {"base": base}
     config = TrainConfig(preset="small-64", steps=steps, **changes)
     if name != RECIPE:
         Generator.train(bench.real, folder, config, options=RunOptions(device="auto"))
@@ -124,7 +125,7 @@ def main() -> None:
     for name, changes in ARMS.items():
         if arguments.only and not any(name.startswith(word) for word in arguments.only):
             continue
-        if name == "from the base" and arguments.base is None:
+        if name.startswith("from the base") and arguments.base is None:
             continue
         folder = _train(bench, name, changes, arguments.steps, arguments.base)
         measure(Generator.load(folder), name)

@@ -34,8 +34,13 @@ class FitConfig(Config):
     batch_size: int | None = option(None, "Images a training step.", min=1, max=65536)
     accumulate: int = option(1, "Parts a step is computed in, to save memory.", min=1, max=65536)
     learning_rate: float | None = option(None, "Peak learning rate of AdamW.", min=1e-7, max=1.0)
-    embedding_rate: float = option(
-        1.0, "Learning rate of the condition embeddings over that of the rest.", min=0.0, max=1000.0
+    # Values that a base has not met start as "not stated" and have far to go.
+    embedding_rate: float | None = option(
+        None,
+        "Learning rate of the condition embeddings over that of the rest; 10 from a base and 1 "
+        "from scratch, if not given.",
+        min=0.0,
+        max=1000.0,
     )
     schedule: str = option("cosine", "Learning rate after warm-up.", choices=("cosine", "constant"))
     warmup_steps: int = option(50, "Steps over which the learning rate rises.", min=0)
@@ -103,13 +108,6 @@ class AdaptConfig(FitConfig):
     rank: int = option(8, "Rank of the low-rank updates.", min=1, max=256)
     alpha: float | None = option(
         None, "Scale of the updates times the rank; rank if not given.", min=0.001, max=100_000.0
-    )
-    # Values that the base has not met start as "not stated" and have far to go.
-    embedding_rate: float = option(
-        10.0,
-        "Learning rate of the condition embeddings over that of the rest.",
-        min=0.0,
-        max=1000.0,
     )
     targets: tuple[str, ...] = option(
         TARGETS, "Parts of the network that are adapted: attention, convolution, projection."

@@ -126,12 +126,16 @@ _Fit = TypeVar("_Fit", bound=FitConfig)
 
 def _resolve(config: _Fit, preset: Preset, steps: int, world: World) -> _Fit:
     """Fill in the preset's values; a limit in minutes alone means no limit in steps."""
+    based = getattr(config, "base", None) is not None
     resolved = replace(
         config,
         steps=steps if config.steps is None and config.minutes is None else config.steps,
         batch_size=config.batch_size or preset.batch_size,
         learning_rate=config.learning_rate or preset.learning_rate,
         ema_decay=preset.ema_decay if config.ema_decay is None else config.ema_decay,
+        embedding_rate=(
+            (10.0 if based else 1.0) if config.embedding_rate is None else config.embedding_rate
+        ),
     )
     share = world.size * resolved.accumulate
     if (resolved.batch_size or 1) % share:

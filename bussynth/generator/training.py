@@ -136,7 +136,7 @@ class _Run:
                 {"params": [p for n, p in named if not n.startswith(_CONDITIONS)], "factor": 1.0},
                 {
                     "params": [p for n, p in named if n.startswith(_CONDITIONS)],
-                    "factor": config.embedding_rate,
+                    "factor": 1.0 if config.embedding_rate is None else config.embedding_rate,
                 },
             ],
             lr=self.peak,
@@ -211,7 +211,7 @@ def fit(
     Args:
         batches: What each step sees.
         denoiser: What to train; parameters that require no gradient stay as they are.
-        config: Resolved: batch size, learning rate and EMA decay are not None.
+        config: Resolved: batch size, rates and EMA decay are not None.
         folder: Where the checkpoint and the loss log lie.
         device: Where to train.
         progress: Where to report; gets loss and images a second.

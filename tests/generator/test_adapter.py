@@ -339,5 +339,8 @@ def test_a_cohort_with_the_same_conditions(
     model_folder: Path, cohort: Cohort, tmp_path: Path
 ) -> None:
     plan = check_adapt(cohort, tmp_path / "a", AdaptConfig(base=str(model_folder), steps=2))
+    assert plan.config.embedding_rate == 10  # new values have far to go
+    plain = check_train(cohort, tmp_path / "m", TrainConfig(preset="tiny-32"))
+    assert plain.config.embedding_rate == 1
     assert plan.architecture == read_model(model_folder).architecture
     assert plan.to_dict()["base"]["name"] is None
