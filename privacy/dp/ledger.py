@@ -186,8 +186,8 @@ class Ledger:
     def head(self) -> str:
         """Number and digest of the last entry: what a model's record keeps."""
         with self._transaction() as database:
-            number, digest = _last(database)
-        return f"{number}:{digest}"
+            number = len(self._entries(database))
+        return f"{number}:{self._checked[-1][1]}"
 
     def check_head(self, head: str) -> None:
         """Check that an entry that a record names is still there.
@@ -340,8 +340,9 @@ class Ledger:
 
     def _append(self, database: sqlite3.Connection, entry: Mapping[str, Any]) -> None:
         """Write the next entry; call after :meth:`_entries`."""
-        known = [*self._checked, *self._written]
-        number, before = len(known) + 1, known[-1][1] if known else _FIRST
+        known = self._written or self._checked
+        before = known[-1][1] if known else _FIRST
+        number = len(self._checked) + len(self._written) + 1
         now = datetime.now(UTC).isoformat(timespec="seconds")
         body = json.dumps({"number": number, "time": now, **entry}, sort_keys=True)
         digest = _digest(before, body)
@@ -374,13 +375,6 @@ class Ledger:
 
 def _digest(before: str, body: str) -> str:
     return hashlib.sha256(f"{before}\n{body}".encode()).hexdigest()
-
-
-def _last(database: sqlite3.Connection) -> tuple[int, str]:
-    row = database.execute(
-        "SELECT number, digest FROM entries ORDER BY number DESC LIMIT 1"
-    ).fetchone()
-    return (0, _FIRST) if row is None else (int(row[0]), str(row[1]))
 
 
 def _broken(place: int) -> LedgerError:

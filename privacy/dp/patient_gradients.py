@@ -1,4 +1,4 @@
-"""Gradients of single patients, exact, at hardly more than the price of one for all.
+"""Gradients of single patients, exact.
 
 While a :class:`PatientGradients` is attached, the parameters of a module count as constants for
 autograd, so the gradient of the whole batch, which nobody needs, is not computed. Instead every

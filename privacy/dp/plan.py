@@ -38,7 +38,7 @@ class DPPlan:
 
     def __post_init__(self) -> None:
         """Check ranges, those of the mechanism included."""
-        self.mechanism  # noqa: B018  (raises)
+        _ = self.mechanism  # raises
         problems = [
             f"{name}: expected a whole number of 1 or more, got {value!r}"
             for name, value in (

@@ -98,7 +98,8 @@ def state(
         not_covered: Exceptions beside those that always hold.
     """
     spent = ledger.spent()
-    mechanisms = [one.charged for one in ledger.registered()]
+    registered = ledger.registered()
+    mechanisms = [one.charged for one in registered]
     content = {
         "schema": SCHEMA,
         "guarantee": {
@@ -115,7 +116,7 @@ def state(
                 **asdict(one.charged),
                 "public": dict(one.public),
             }
-            for one in ledger.registered()
+            for one in registered
             if one.taken
         ],
         "accounting": {

@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from privacy.errors import InputError
 
 __all__ = ["GuardInputError"]
 
 
-class GuardInputError(ValueError):
-    """Images, latents or settings that a guard cannot use; messages show no pixel and no key.
-
-    Attributes:
-        message: One line saying what was refused.
-        problems: All problems, one line each.
-    """
-
-    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
-        """Keep the message and the list of problems."""
-        self.message = message
-        self.problems = tuple(problems)
-        super().__init__(message, self.problems)
-
-    def __str__(self) -> str:
-        """The message, then the problems, one a line."""
-        return "\n".join([self.message, *(f"  - {problem}" for problem in self.problems)])
+class GuardInputError(InputError):
+    """Images, latents or settings that a guard cannot use; messages show no pixel and no key."""
