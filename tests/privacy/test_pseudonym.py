@@ -117,7 +117,7 @@ def test_create_never_replaces(tmp_path: Path) -> None:
     "content",
     [
         b"",
-        os.urandom(32),
+        bytes(range(128, 160)),
         b"bussynth-site-key-v1:" + b"ab" * 31 + b"\n",
         b"bussynth-site-key-v1:" + b"AB" * 32 + b"\n",
         b"bussynth-site-key-v1:" + b"00" * 32 + b"\n",
