@@ -22,5 +22,5 @@ fi
 bussynth inspect "$out/cohort" --json | grep -q '"assignment_sha256"' ||
   bussynth split "$out/cohort" --control 0.25 --test 0.15 --seed 20261122
 bussynth train "$out/cohort" --out "$out/model" --base builtin:phantom-64 --steps 6000 \
-  --augment 0.12 --noise-mean -0.4 --store float16
+  --augment 0.12 --noise-mean -0.4 --embedding-rate 1 --store float16
 exec "$here/measure.sh" "$out" "$here/busbra-64.toml"
