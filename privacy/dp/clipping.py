@@ -9,7 +9,7 @@ whatever the number that were drawn.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ from privacy.dp.randomness import gaussian
 
 __all__ = ["PatientSum"]
 
-# Rounding may make a clipped vector longer than it should be.
-_MARGIN = 1e-5
+# For rounding: of a clipped vector, and of the sum, whose last digits tell of the order of adding.
+_MARGIN = 1e-6
 
 
 class PatientSum:
@@ -29,46 +29,48 @@ class PatientSum:
     Args:
         parameters: What is trained.
         clip_norm: Largest Euclidean norm of what one patient adds, above 0.
-        rows: Rows a patient.
 
     Raises:
         DPInputError: There is nothing to train, or a number is out of range.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], clip_norm: float, rows: int) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], clip_norm: float) -> None:
         if not parameters:
             raise DPInputError("No parameter is trainable.")
         if not (math.isfinite(clip_norm) and clip_norm > 0):
             raise DPInputError(f"clip_norm={clip_norm!r} must be a number above 0.")
-        self._parameters, self._clip_norm, self._rows = list(parameters), clip_norm, rows
+        self._parameters, self._clip_norm = list(parameters), clip_norm
         self._total = [torch.zeros_like(p, dtype=torch.float64) for p in self._parameters]
 
     @torch.no_grad()
-    def add(self, gradients: Mapping[nn.Parameter, Tensor]) -> None:
-        """Clip and add some patients.
+    def add(self, gradients: Sequence[Tensor | None]) -> None:
+        """Clip and add one patient.
 
-        A patient whose gradient is not finite adds nothing.
+        One whose gradient is not finite adds nothing.
 
         Args:
-            gradients: By parameter, one of its shape a patient: (patients, ...), summed over the
-                rows of each. A parameter that is missing was not used.
+            gradients: The mean over the patient's rows, of the shape of each parameter; None for a
+                parameter that was not used.
+
+        Raises:
+            DPInputError: A gradient has another shape than its parameter.
         """
-        if not gradients:
+        pairs = list(zip(self._total, gradients, strict=True))
+        if any(g is not None and g.shape != total.shape for total, g in pairs):
+            raise DPInputError("The gradient of a patient has not the shape of the parameters.")
+        squares = [
+            torch.linalg.vector_norm(g, dtype=torch.float64).square()
+            for _, g in pairs
+            if g is not None
+        ]
+        norm = math.sqrt(float(sum(squares))) if squares else 0.0
+        if not math.isfinite(norm):
             return
-        squares = sum(
-            torch.linalg.vector_norm(value.flatten(1), dim=1, dtype=torch.float64).square()
-            for value in gradients.values()
-        )
-        norms = torch.as_tensor(squares).sqrt() / self._rows
-        factors = (self._clip_norm / (norms * (1 + _MARGIN))).clamp(max=1.0) / self._rows
-        finite = norms.isfinite()
-        factors = torch.where(finite, factors, 0.0)
-        for total, parameter in zip(self._total, self._parameters, strict=True):
-            value = gradients.get(parameter)
-            if value is not None:
-                if not finite.all():
-                    value = torch.where(finite.view(-1, *[1] * parameter.dim()), value, 0.0)
-                total += torch.einsum("n,n...->...", factors.to(value.dtype), value)
+        # In double precision: a factor cast to that of the gradient may be a thousandth too large.
+        factor = min(1.0, self._clip_norm / (norm * (1 + _MARGIN))) if norm > 0 else 1.0
+        for total, g in pairs:
+            if g is not None:
+                total.add_(g.double(), alpha=factor)
 
     @torch.no_grad()
     def release(self, noise_multiplier: float, expected_patients: float) -> None:

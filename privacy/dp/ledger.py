@@ -1,43 +1,39 @@
 """The ledger: what has looked at the patients, charged before it looks.
 
-One SQLite file for one set of patients. A mechanism is registered with all the steps it may take,
-which reserves their cost under the cap; each step is charged **before** it is taken, so that a run
-killed at any moment has paid for everything it may have seen. What was registered and will never
-be taken is given back with :meth:`Ledger.close`. Two runs that register at the same moment wait for
-each other, so together they cannot exceed the cap either.
+One file for one set of patients. Mechanisms that are registered together are a **plan**, which
+reserves the cost of all their steps under the cap. Each step is charged **before** it is taken, so
+that a run killed at any moment has paid for everything it may have seen. With its first step a plan
+is spent as a whole, however few follow: to stop may be an answer to what was seen, and then no
+theorem says that it saves anything. What is closed before that is given back. Runs that register
+at the same moment cannot exceed the cap together either.
 
-Every entry carries the SHA-256 of the one before it. Entries that are changed, removed or put in
-between are found when the ledger is opened; for entries cut off at the end, and for a ledger
-written anew, compare :attr:`Ledger.head` with what a model's record holds
-(:meth:`Ledger.check_head`).
+The parameters of a plan may depend on what earlier plans released. While there is one plan, the cap
+is proved by composing mechanisms that were fixed before anybody looked; from the second on, by a
+Renyi filter (:func:`privacy.dp.accounting.filter_epsilon`), under which all plans must fit as well.
+So **the cap** holds for everything together, however later plans, and whether there are any, follow
+from results. The epsilon of :meth:`Ledger.spent` is what those plans cost that were begun, and is
+proved as if nobody could have gone on to others.
 
 There is no way to raise a cap: it is the promise that was made to the patients.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import secrets
-import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from privacy.dp.accounting import ADJACENCY, Spent, check_delta, epsilon
+from privacy.dp.accounting import ADJACENCY, Spent, check_delta, epsilon, filter_epsilon
+from privacy.dp.chain import Chain
 from privacy.dp.errors import BudgetError, DPInputError, LedgerError
 from privacy.dp.mechanism import SampledGaussian
+from privacy.dp.rounding import rounded_up
 
 __all__ = ["SCHEMA", "Cap", "Ledger", "Registered"]
 
 SCHEMA: Final = "bussynth-ledger/1"
-_FIRST: Final = "0" * 64
-_WAIT_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,40 +63,40 @@ class Registered:
 
     Attributes:
         identity: Its name in the ledger.
+        plan: Number of the entry that registered it: mechanisms of a plan share it.
         purpose: What it was for.
         mechanism: As planned, with all steps.
         taken: Steps charged.
-        closed: Whether the rest was given back.
+        begun: Whether a step of its plan was charged before it was closed.
+        closed: Whether no step will follow.
         public: Further public settings.
     """
 
     identity: str
+    plan: int
     purpose: str
     mechanism: SampledGaussian
     taken: int
+    begun: bool
     closed: bool
     public: Mapping[str, Any]
 
     @property
-    def charged(self) -> SampledGaussian:
-        """The mechanism with the steps charged."""
-        return replace(self.mechanism, steps=self.taken)
+    def spent(self) -> SampledGaussian:
+        """The mechanism with the steps that are spent: all of them, or none."""
+        return self.mechanism if self.begun else replace(self.mechanism, steps=0)
 
     @property
     def reserved(self) -> SampledGaussian:
-        """The mechanism with the steps it has taken or may still take."""
-        return self.charged if self.closed else self.mechanism
+        """The mechanism with the steps that are spent or may still be: all of them, or none."""
+        return self.spent if self.closed else self.mechanism
 
 
 class Ledger:
     """See the module. Open one with :meth:`create`, :meth:`open` or :meth:`create_or_open`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        # Entries that were read or written, with their digests; those written in a transaction that
-        # is still open come apart.
-        self._checked: list[tuple[dict[str, Any], str]] = []
-        self._written: list[tuple[dict[str, Any], str]] = []
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
 
     @classmethod
     def create(cls, path: Path, *, subject: str, cap: Cap) -> Ledger:
@@ -112,23 +108,11 @@ class Ledger:
             cap: What may be spent.
 
         Raises:
-            LedgerError: There is a file.
+            LedgerError: There is a file, or none can be made there.
         """
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        os.close(handle)
-        try:
-            ledger = cls(Path(name))
-            with ledger._transaction() as database:
-                database.execute("CREATE TABLE entries (number INTEGER PRIMARY KEY, body, digest)")
-                first = {"kind": "open", "schema": SCHEMA, "subject": subject, "cap": asdict(cap)}
-                ledger._append(database, first)
-            try:
-                os.link(name, path)  # whole or not at all, and never over another
-            except FileExistsError:
-                raise LedgerError(f"{path} exists; a ledger is never replaced.") from None
-        finally:
-            os.unlink(name)
+        Chain.create(
+            path, {"kind": "open", "schema": SCHEMA, "subject": subject, "cap": asdict(cap)}
+        )
         return cls.open(path, subject=subject)
 
     @classmethod
@@ -147,28 +131,34 @@ class Ledger:
                 f"There is no ledger {path.name}. If these patients were looked at under a "
                 "guarantee before, find it: without it nobody knows what was spent."
             )
-        ledger = cls(path)
-        first = ledger.entries()[0]
+        chain = Chain(path)
+        first = chain.entries()[0]
+        if first.get("schema") != SCHEMA:
+            raise LedgerError(
+                f"The ledger is of schema {first.get('schema')!r}; this version reads {SCHEMA}."
+            )
         if first.get("subject") != subject:
             raise LedgerError(
                 f"{path.name} is the ledger of other patients. Give the one of these; if images "
                 "or patients were added, that is another cohort, and what it shares with the old "
                 "one was spent there too."
             )
-        return ledger
+        return cls(chain)
 
     @classmethod
     def create_or_open(cls, path: Path, *, subject: str, cap: Cap) -> Ledger:
         """Open a ledger, or make it where there is none.
 
         Raises:
-            LedgerError: See :meth:`open`; or its cap is another one.
+            LedgerError: See :meth:`create` and :meth:`open`; or its cap is another one.
         """
         if not path.exists():
             try:
                 return cls.create(path, subject=subject, cap=cap)
             except LedgerError:
-                pass  # another run was faster
+                if not path.exists():
+                    raise
+                # Another run was faster.
         ledger = cls.open(path, subject=subject)
         if ledger.cap != cap:
             raise LedgerError(
@@ -178,16 +168,24 @@ class Ledger:
         return ledger
 
     @property
+    def path(self) -> Path:
+        """Its file."""
+        return self._chain.path
+
+    @property
     def cap(self) -> Cap:
         """What may be spent."""
         return Cap(**self.entries()[0]["cap"])
 
     @property
+    def commitment(self) -> str:
+        """A digest of the subject that tells nothing to whom the ledger is not open."""
+        return self._chain.commitment(self.entries()[0]["subject"])
+
+    @property
     def head(self) -> str:
         """Number and digest of the last entry: what a model's record keeps."""
-        with self._transaction() as database:
-            number = len(self._entries(database))
-        return f"{number}:{self._checked[-1][1]}"
+        return self._chain.head
 
     def check_head(self, head: str) -> None:
         """Check that an entry that a record names is still there.
@@ -195,59 +193,51 @@ class Ledger:
         Raises:
             LedgerError: The ledger was cut or written anew since.
         """
-        number, _, digest = head.partition(":")
-        with self._transaction() as database:
-            row = database.execute(
-                "SELECT digest FROM entries WHERE number = ?", (int(number),)
-            ).fetchone()
-        if row is None or row[0] != digest:
-            raise LedgerError(
-                f"{self.path.name} does not hold entry {number} that a record names: it was cut, "
-                "written anew, or is another one."
-            )
+        self._chain.check_head(head)
+
+    def register_plan(
+        self, plan: Sequence[tuple[str, SampledGaussian, Mapping[str, Any]]]
+    ) -> tuple[str, ...]:
+        """Reserve the cost of mechanisms that were fixed together: of all of them, or of none.
+
+        Args:
+            plan: For each mechanism, what it is for, in a few words; the mechanism with all steps
+                it may take; and further settings to keep, public ones only, of JSON.
+
+        Returns:
+            Their names in the ledger.
+
+        Raises:
+            BudgetError: They would exceed the cap with what is spent or reserved; nothing was
+                written.
+        """
+        if not plan or any(mechanism.steps < 1 for _, mechanism, _ in plan):
+            raise DPInputError("A mechanism to register takes at least one step.")
+        mechanisms = [
+            {
+                "mechanism": secrets.token_hex(8),
+                "purpose": purpose,
+                "gaussian": asdict(mechanism),
+                "public": dict(public),
+            }
+            for purpose, mechanism, public in plan
+        ]
+        entry = {"kind": "register", "mechanisms": mechanisms}
+        while True:
+            # It takes a second to compute what this costs, so not while others wait for the file.
+            before = self.entries()
+            _check_cap(before, entry)
+            with self._chain.transaction() as writing:
+                if _reserved(writing.entries) == _reserved(before):
+                    writing.append(entry)
+                    break
+        return tuple(str(one["mechanism"]) for one in mechanisms)
 
     def register(
         self, purpose: str, mechanism: SampledGaussian, public: Mapping[str, Any] | None = None
     ) -> str:
-        """Reserve the cost of a mechanism.
-
-        Args:
-            purpose: What it is for, in a few words.
-            mechanism: With all steps it may take.
-            public: Further settings to keep; public ones only, of JSON.
-
-        Returns:
-            Its name in the ledger.
-
-        Raises:
-            BudgetError: It would exceed the cap with what is charged or reserved; nothing was
-                written.
-        """
-        if mechanism.steps < 1:
-            raise DPInputError("A mechanism to register takes at least one step.")
-        identity = secrets.token_hex(8)
-        with self._transaction() as database:
-            entries = self._entries(database)
-            cap = Cap(**entries[0]["cap"])
-            before = [one.reserved for one in _registered(entries)]
-            planned = epsilon([*before, mechanism], cap.delta).epsilon
-            if planned > cap.epsilon:
-                spent = epsilon(before, cap.delta).epsilon
-                raise BudgetError(
-                    f"This would bring epsilon from {spent:.3g} to {planned:.3g} at delta "
-                    f"{cap.delta:.3g}; the cap of these patients is {cap.epsilon:g}. Take fewer "
-                    "steps, more noise or a lower sampling rate."
-                )
-            self._append(
-                database,
-                {
-                    "kind": "register",
-                    "mechanism": identity,
-                    "purpose": purpose,
-                    "gaussian": asdict(mechanism),
-                    "public": dict(public or {}),
-                },
-            )
+        """Reserve the cost of a plan of one mechanism; see :meth:`register_plan`."""
+        (identity,) = self.register_plan([(purpose, mechanism, public or {})])
         return identity
 
     def charge(self, identity: str) -> int:
@@ -259,27 +249,31 @@ class Ledger:
         Raises:
             BudgetError: All planned steps are charged, or the mechanism is closed.
         """
-        with self._transaction() as database:
-            one = _find(self._entries(database), identity)
+        with self._chain.transaction() as writing:
+            one = _find(writing.entries, identity)
             if one.closed or one.taken >= one.mechanism.steps:
                 why = "it is closed" if one.closed else f"all {one.mechanism.steps} are charged"
                 raise BudgetError(f"No further step may be taken: {why}.")
-            self._append(database, {"kind": "charge", "mechanism": identity, "step": one.taken + 1})
+            writing.append({"kind": "charge", "mechanism": identity, "step": one.taken + 1})
         return one.taken + 1
 
     def close(self, identity: str) -> None:
-        """Give back the steps of a mechanism that will never be taken. Closing twice is fine."""
-        with self._transaction() as database:
-            if not _find(self._entries(database), identity).closed:
-                self._append(database, {"kind": "close", "mechanism": identity})
+        """Take no further step of a mechanism. Closing twice is fine.
+
+        Its cost is given back if no step of its plan was charged; else it is spent, all of it.
+        """
+        with self._chain.transaction() as writing:
+            if not _find(writing.entries, identity).closed:
+                writing.append({"kind": "close", "mechanism": identity})
 
     def registered(self) -> tuple[Registered, ...]:
         """All mechanisms, in the order they came."""
         return tuple(_registered(self.entries()))
 
     def spent(self) -> Spent:
-        """What was charged, together, at the delta of the cap."""
-        return epsilon([one.charged for one in self.registered()], self.cap.delta)
+        """What the plans cost that were begun, together, at the delta of the cap."""
+        registered = self.registered()
+        return _cost(registered, [one.spent for one in registered], self.cap)
 
     def entries(self) -> list[dict[str, Any]]:
         """All entries, checked from the first to the last.
@@ -287,8 +281,7 @@ class Ledger:
         Raises:
             LedgerError: See :meth:`open`.
         """
-        with self._transaction() as database:
-            return self._entries(database)
+        return self._chain.entries()
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON: cap, mechanisms, totals and the head of the chain."""
@@ -301,9 +294,11 @@ class Ledger:
             "mechanisms": [
                 {
                     "mechanism": one.identity,
+                    "plan": one.plan,
                     "purpose": one.purpose,
                     **asdict(one.mechanism),
                     "taken": one.taken,
+                    "begun": one.begun,
                     "closed": one.closed,
                     "public": dict(one.public),
                 }
@@ -312,97 +307,73 @@ class Ledger:
             "head": self.head,
         }
 
-    def _entries(self, database: sqlite3.Connection) -> list[dict[str, Any]]:
-        """All entries; those that were checked before are not read again."""
-        known = len(self._checked)
-        if known:
-            before = self._checked[-1][1]
-            row = database.execute("SELECT digest FROM entries WHERE number = ?", (known,))
-            if row.fetchone() != (before,):
-                raise _broken(known)
-        else:
-            before = _FIRST
-        rows = database.execute(
-            "SELECT number, body, digest FROM entries WHERE number > ? ORDER BY number", (known,)
+
+def _check_cap(entries: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]) -> None:
+    """Refuse an entry that would reserve too much."""
+    cap = Cap(**entries[0]["cap"])
+    after = list(_registered([*entries, {**entry, "number": len(entries) + 1}]))
+    reserved = tuple(one.reserved for one in after)
+    costs = [_cost(after, reserved, cap).epsilon]
+    if _adaptive(after):
+        # The very first plan, also if it was closed: it was known before anybody looked.
+        first = tuple(one.mechanism for one in after if one.plan == after[0].plan)
+        costs.append(filter_epsilon(reserved, cap.delta, first=first, cap=cap.epsilon))
+    if not all(cost <= cap.epsilon for cost in costs):  # also where one is no number
+        before = list(_registered(entries))
+        spent = _cost(before, [one.reserved for one in before], cap).epsilon
+        later = " Plans one after another cost more than one plan of them all."
+        raise BudgetError(
+            f"This would bring epsilon from {rounded_up(spent):.3g} to {rounded_up(max(costs)):.3g}"
+            f" at delta {cap.delta:.3g}; the cap of these patients is {cap.epsilon:g}. Take fewer "
+            f"steps, more noise or a lower sampling rate.{later if _adaptive(after) else ''}"
         )
-        for place, (number, body, digest) in enumerate(rows, start=known + 1):
-            if number != place or not isinstance(body, str) or _digest(before, body) != digest:
-                raise _broken(place)
-            self._checked.append((json.loads(body), digest))
-            before = digest
-        entries = [entry for entry, _ in self._checked]
-        if not entries or entries[0].get("kind") != "open":
-            raise LedgerError("The file holds no ledger.")
-        schema = entries[0].get("schema")
-        if schema != SCHEMA:
-            raise LedgerError(f"The ledger is of schema {schema!r}; this version reads {SCHEMA}.")
-        return entries
-
-    def _append(self, database: sqlite3.Connection, entry: Mapping[str, Any]) -> None:
-        """Write the next entry; call after :meth:`_entries`."""
-        known = self._written or self._checked
-        before = known[-1][1] if known else _FIRST
-        number = len(self._checked) + len(self._written) + 1
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        body = json.dumps({"number": number, "time": now, **entry}, sort_keys=True)
-        digest = _digest(before, body)
-        database.execute("INSERT INTO entries VALUES (?, ?, ?)", (number, body, digest))
-        self._written.append((json.loads(body), digest))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """A connection that has the file for itself until the block ends."""
-        database = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
-        try:
-            database.execute("PRAGMA synchronous = EXTRA")  # a charge survives a power cut
-            database.execute("BEGIN IMMEDIATE")
-            self._written = []
-            try:
-                yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
-            self._checked += self._written
-        except sqlite3.Error as error:
-            raise LedgerError(
-                f"{self.path.name} cannot be read or written as a ledger ({error}). Nothing was "
-                "charged, so nothing may be computed."
-            ) from error
-        finally:
-            database.close()
 
 
-def _digest(before: str, body: str) -> str:
-    return hashlib.sha256(f"{before}\n{body}".encode()).hexdigest()
+def _cost(
+    registered: Sequence[Registered], mechanisms: Sequence[SampledGaussian], cap: Cap
+) -> Spent:
+    return epsilon(mechanisms, cap.delta, adaptive=_adaptive(registered))
 
 
-def _broken(place: int) -> LedgerError:
-    return LedgerError(
-        f"The ledger was edited or damaged at entry {place}: its chain does not hold. Restore it "
-        "from a backup; what was spent is no longer known."
-    )
+def _adaptive(registered: Sequence[Registered]) -> bool:
+    """Whether plans may depend on results: there is more than one that was not given back."""
+    return len({one.plan for one in registered if one.reserved.steps}) > 1
+
+
+def _reserved(entries: Sequence[Mapping[str, Any]]) -> list[SampledGaussian]:
+    return [one.reserved for one in _registered(entries)]
 
 
 def _registered(entries: Sequence[Mapping[str, Any]]) -> Iterator[Registered]:
     taken: dict[str, int] = {}
-    closed = set()
+    begun: set[str] = set()
+    closed: set[str] = set()
+    plans: dict[str, list[str]] = {}
     for entry in entries:
-        if entry["kind"] == "charge":
-            taken[entry["mechanism"]] = taken.get(entry["mechanism"], 0) + 1
+        if entry["kind"] == "register":
+            names = [one["mechanism"] for one in entry["mechanisms"]]
+            plans |= dict.fromkeys(names, names)
+        elif entry["kind"] == "charge":
+            name = entry["mechanism"]
+            if name not in taken:
+                begun |= set(plans[name]) - closed
+            taken[name] = taken.get(name, 0) + 1
         elif entry["kind"] == "close":
             closed.add(entry["mechanism"])
     for entry in entries:
         if entry["kind"] == "register":
-            identity = entry["mechanism"]
-            yield Registered(
-                identity=identity,
-                purpose=entry["purpose"],
-                mechanism=SampledGaussian(**entry["gaussian"]),
-                taken=taken.get(identity, 0),
-                closed=identity in closed,
-                public=entry["public"],
-            )
+            for one in entry["mechanisms"]:
+                name = one["mechanism"]
+                yield Registered(
+                    identity=name,
+                    plan=entry["number"],
+                    purpose=one["purpose"],
+                    mechanism=SampledGaussian(**one["gaussian"]),
+                    taken=taken.get(name, 0),
+                    begun=name in begun,
+                    closed=name in closed,
+                    public=one["public"],
+                )
 
 
 def _find(entries: Sequence[Mapping[str, Any]], identity: str) -> Registered:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
+from typing import Final
 
 from privacy.dp.errors import DPInputError
 
 __all__ = ["SampledGaussian"]
+
+# Less noise protects nobody, and more hides everything; beyond these and with more steps the
+# accountants run for minutes or out of memory.
+_LEAST_NOISE: Final = 0.05
+_MOST_NOISE: Final = 1e6
+_MOST_STEPS: Final = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,9 +24,9 @@ class SampledGaussian:
     sampling rate of 1 it is the plain Gaussian mechanism. All fields are public.
 
     Attributes:
-        noise_multiplier: Standard deviation of the noise over the sensitivity, above 0.
+        noise_multiplier: Standard deviation of the noise over the sensitivity, 0.05 to a million.
         sampling_rate: Chance of each patient to be in a sum, above 0 to 1, drawn anew each time.
-        steps: How many such sums are released, 0 or more; each may depend on those before it.
+        steps: How many such sums are released, 0 to 100,000; each may depend on those before it.
 
     Raises:
         DPInputError: A field is out of its range.
@@ -38,11 +44,16 @@ class SampledGaussian:
         """Check ranges."""
         noise, rate, steps = self.noise_multiplier, self.sampling_rate, self.steps
         problems = []
-        if not (math.isfinite(noise) and noise > 0):
-            problems.append(f"noise_multiplier: expected a number above 0, got {noise!r}")
+        if not _LEAST_NOISE <= noise <= _MOST_NOISE:
+            problems.append(
+                f"noise_multiplier: expected a number from {_LEAST_NOISE:g} to {_MOST_NOISE:,.0f}, "
+                f"got {noise!r}"
+            )
         if not 0 < rate <= 1:
             problems.append(f"sampling_rate: expected above 0 and at most 1, got {rate!r}")
-        if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-            problems.append(f"steps: expected a whole number, 0 or more, got {steps!r}")
+        if not isinstance(steps, int) or isinstance(steps, bool) or not 0 <= steps <= _MOST_STEPS:
+            problems.append(
+                f"steps: expected a whole number from 0 to {_MOST_STEPS:,}, got {steps!r}"
+            )
         if problems:
             raise DPInputError("This is no mechanism with a guarantee.", problems)

@@ -23,7 +23,8 @@ _SUMMED: Final = 4
 
 def random_bytes(count: int) -> bytearray:
     """Fresh bytes nobody can guess."""
-    key, nonce = os.urandom(32), os.urandom(16)
+    # The key is used once, so the counter may start at zero; from elsewhere it could overflow.
+    key, nonce = os.urandom(32), bytes(16)
     stream = Cipher(algorithms.ChaCha20(key, nonce), mode=None).encryptor()
     return bytearray(stream.update(bytes(count)))
 

@@ -3,11 +3,16 @@
 A step is charged in the ledger, patients are drawn by chance, each gives one clipped gradient, and
 noise is added once. A step without any patient is a step like any other. What is released, all
 weights after all steps, is covered by what the ledger holds.
+
+The gradient of a patient is computed alone, from that patient's rows and the weights. So whatever
+the network does, and however its kernels round, what one patient adds does not depend on who else
+was drawn; per-example gradients of a common batch promise that for exact numbers only (Casacuberta
+et al. 2022, arXiv:2207.10635, on what rounding can do).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,15 +20,17 @@ from torch import Tensor, nn
 from privacy.dp.clipping import PatientSum
 from privacy.dp.errors import DPInputError
 from privacy.dp.ledger import Ledger
-from privacy.dp.patient_gradients import PatientGradients
 from privacy.dp.plan import DPPlan
+from privacy.dp.preflight import check_network
 from privacy.dp.randomness import poisson_sample
 
 __all__ = ["Losses", "private_steps"]
 
-#: Losses of the rows of some patients in a step: float (patients times rows,), those of a patient
-#: together. A loss must depend on nothing of other patients.
-Losses = Callable[[Sequence[int], int], Tensor]
+#: Losses of the rows of a patient in a step, float (rows,), from the patient's number and that of
+#: the step. They must be a matter of the patient alone: draws of noise may come from fresh
+#: randomness, or from a stream that belongs to the patient; not from one that is shared with the
+#: other patients or keyed by the place among them, which changes when one is missing.
+Losses = Callable[[int, int], Tensor]
 
 
 def private_steps(
@@ -34,13 +41,14 @@ def private_steps(
     ledger: Ledger,
     identity: str,
     optimizer: torch.optim.Optimizer,
-    *,
-    patients_at_once: int = 4,
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Train; yields the number of each step after it was taken.
 
-    Stop asking, and no more is spent. Given the same ledger and identity again, it goes on behind
-    the last step charged. While it runs, parameters of the module require no gradient.
+    Stop asking, and no more steps are taken. Given the same ledger and identity again, it goes on
+    behind the last step charged.
+
+    An error in the losses of a patient ends the training only after the step was released, without
+    that patient: otherwise the number of steps would tell who was in them.
 
     Args:
         module: In training mode; parameters that require a gradient are trained.
@@ -50,40 +58,56 @@ def private_steps(
         ledger: Where each step is charged before it is taken.
         identity: Of the mechanism in the ledger.
         optimizer: Of the trained parameters; its learning rate may be changed between steps.
-        patients_at_once: Patients computed together, which saves memory and changes nothing but
-            rounding.
 
     Raises:
-        DPInputError: The plan is not what was registered, or losses have the wrong shape.
+        DPInputError: The plan is not what was registered, the network cannot be trained privately,
+            it changed its buffers, or losses have the wrong shape.
         BudgetError: Another run took the steps.
         LedgerError: The ledger cannot be used.
     """
     registered = next((one for one in ledger.registered() if one.identity == identity), None)
     if registered is None or registered.mechanism != plan.mechanism:
         raise DPInputError("The ledger holds no such mechanism; register the plan that is run.")
-    gradients = PatientGradients(module, plan.rows)
-    try:
-        total = PatientSum(gradients.parameters, plan.clip_norm, plan.rows)
-        _check_optimizer(optimizer, gradients.parameters)
-        for _ in range(registered.mechanism.steps - registered.taken):
-            step = ledger.charge(identity)
-            drawn = poisson_sample(population, plan.sampling_rate)
-            for begin in range(0, len(drawn), patients_at_once):
-                part = drawn[begin : begin + patients_at_once]
-                found = losses(part, step)
-                if found.shape != (len(part) * plan.rows,):
-                    raise DPInputError(
-                        f"losses of {len(part)} patients: expected shape "
-                        f"({len(part) * plan.rows},), one a row. Got {tuple(found.shape)}."
-                    )
-                found.sum().backward()  # type: ignore[no-untyped-call]
-                total.add(gradients.take())
-            total.release(plan.noise_multiplier, plan.expected_patients)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            yield step
-    finally:
-        gradients.detach()
+    check_network(module)
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    _check_optimizer(optimizer, parameters)
+    buffers = {name: value.clone() for name, value in module.named_buffers()}
+    total = PatientSum(parameters, plan.clip_norm)
+    for _ in range(registered.mechanism.steps - registered.taken):
+        step = ledger.charge(identity)
+        failure: Exception | None = None
+        for patient in poisson_sample(population, plan.sampling_rate):
+            try:
+                total.add(_gradients(losses(patient, step), parameters, plan.rows))
+            except Exception as error:
+                failure = error
+        total.release(plan.noise_multiplier, plan.expected_patients)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if failure is not None:
+            raise failure
+        _check_buffers(module, buffers)
+        yield step
+
+
+def _gradients(found: Tensor, parameters: Sequence[nn.Parameter], rows: int) -> Sequence[Tensor]:
+    """Gradient of the mean over the rows of one patient."""
+    if found.shape != (rows,):
+        raise DPInputError(
+            f"losses of a patient: expected shape ({rows},), one a row. Got {tuple(found.shape)}."
+        )
+    return torch.autograd.grad(found.mean(), parameters, allow_unused=True)
+
+
+def _check_buffers(module: nn.Module, before: dict[str, Tensor]) -> None:
+    """Put buffers back that a look at patients has changed, and say so."""
+    changed = []
+    for name, value in module.named_buffers():
+        if name not in before or not torch.equal(value, before[name]):
+            changed.append(f"{name}: a buffer that the training changed; it is put back")
+            value.copy_(before.get(name, torch.zeros_like(value)))
+    if changed:
+        raise DPInputError("The network keeps something of patients without noise.", changed)
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter]) -> None:

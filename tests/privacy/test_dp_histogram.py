@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,8 +55,17 @@ def test_noise_is_there(ledger: Ledger) -> None:
 
 def test_what_is_not_allowed_is_not_counted(ledger: Ledger) -> None:
     with pytest.raises(BudgetError):
-        noisy_histogram([[1.0]], 1, 0.1, ledger, "too much")
+        noisy_histogram([[1.0]], 1, 0.5, ledger, "too much")
     for shares, bins in (([[1.0, 2.0]], 1), ([[1.0]], 0)):
         with pytest.raises(DPInputError):
             noisy_histogram(shares, bins, 10.0, ledger, "other shapes")
+    assert ledger.registered() == ()
+
+
+@pytest.mark.parametrize("share", [["carcinoma"], [[1.0], [2.0, 3.0]], [None, {}], [10**400]])
+def test_an_error_quotes_no_patient(share: Any, ledger: Ledger) -> None:
+    with pytest.raises(DPInputError, match="Each patient gives 1 numbers") as caught:
+        noisy_histogram([[1.0], share], 1, 10.0, ledger, "labels")
+    assert "carcinoma" not in "".join(traceback.format_exception(caught.value))
+    assert caught.value.__cause__ is caught.value.__context__ is None
     assert ledger.registered() == ()

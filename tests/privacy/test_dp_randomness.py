@@ -28,6 +28,11 @@ def test_keys_come_from_the_operating_system(monkeypatch: pytest.MonkeyPatch) ->
     assert random_bytes(8).hex() == "76b8e0ada0f13d90"
 
 
+def test_no_key_makes_the_counter_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(randomness.os, "urandom", lambda count: b"\xff" * count)
+    assert len(random_bytes(1000)) == 1000
+
+
 def test_noise_is_standard_normal() -> None:
     values = gaussian(200_000).numpy()
     assert stats.kstest(values, "norm").pvalue > LEAST

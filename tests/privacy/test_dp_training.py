@@ -7,6 +7,7 @@ harness must notice every known way to get it wrong.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import math
@@ -22,7 +23,6 @@ from privacy.dp import clipping, training
 from privacy.dp.clipping import PatientSum
 from privacy.dp.errors import BudgetError, DPInputError
 from privacy.dp.ledger import Cap, Ledger
-from privacy.dp.patient_gradients import PatientGradients
 from privacy.dp.plan import DPPlan
 from privacy.dp.training import private_steps
 
@@ -49,16 +49,15 @@ def network() -> nn.Module:
 def denoising(module: nn.Module, patients: Sequence[Patient], plan: DPPlan) -> training.Losses:
     """A loss like that of a diffusion model: several draws of noise for each image."""
 
-    def losses(chosen: Sequence[int], step: int) -> Tensor:
-        rows = []
-        for number in chosen:
-            images = patients[number]
-            random = torch.Generator().manual_seed(1000 * step + number)
-            picked = torch.randint(len(images), (plan.images_per_patient,), generator=random)
-            for image in images[picked]:
-                for _ in range(plan.noise_multiplicity):
-                    rows.append(image + torch.randn(image.shape, generator=random))
-        return torch.as_tensor(module(torch.stack(rows)).squeeze(1).square())
+    def losses(chosen: int, step: int) -> Tensor:
+        images = patients[chosen]
+        # What belongs to the patient alone may decide, and not the place among the others.
+        key = hash((step, *images.flatten()[:8].tolist())) % 2**31
+        random = torch.Generator().manual_seed(key)
+        picked = images[torch.randint(len(images), (plan.images_per_patient,), generator=random)]
+        rows = picked.repeat_interleave(plan.noise_multiplicity, dim=0)
+        rows = rows + torch.randn(rows.shape, generator=random)
+        return torch.as_tensor(module(rows).squeeze(1).square())
 
     return losses
 
@@ -82,37 +81,55 @@ class Replay(torch.optim.SGD):
 def scripted(draws: Iterable[Sequence[int]]) -> Callable[..., list[int]]:
     """Draws of patients as they are told."""
     at = iter(draws)
-    return lambda *_: list(next(at))
+
+    def draw(*_: object) -> list[int]:
+        drawn = next(at, None)
+        assert drawn is not None, "more steps than were planned"
+        return list(drawn)
+
+    return draw
 
 
 def released(
     patients: Sequence[Patient], draws: Sequence[Sequence[int]], ledger: Ledger, plan: DPPlan = PLAN
 ) -> list[Tensor]:
-    """Run to the end, as two runs, the second of which resumes."""
+    """Run to the end, in several runs: the first stops, and those that fail are started again."""
     module = network()
     identity = ledger.register("replay", plan.mechanism)
     optimizer = Replay(list(module.parameters()))
     losses, script = denoising(module, patients, plan), scripted(draws)
 
+    def taken() -> int:
+        return next(one.taken for one in ledger.registered() if one.identity == identity)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "poisson_sample", script)
         patch.setattr(clipping, "gaussian", lambda n: torch.zeros(n, dtype=torch.float64))
-        for stop in (2, None):
-            steps = private_steps(
-                module, losses, len(patients), plan, ledger, identity, optimizer,
-                patients_at_once=2,
-            )  # fmt: skip
-            for _ in itertools.islice(steps, stop):
-                pass
+        stop: int | None = 2
+        while taken() < plan.steps:
+            steps = private_steps(module, losses, len(patients), plan, ledger, identity, optimizer)
+            with contextlib.suppress(OSError, RuntimeError):
+                for _ in itertools.islice(steps, stop):
+                    pass
             steps.close()
-    (one,) = (one for one in ledger.registered() if one.identity == identity)
-    assert one.taken == len(optimizer.released) == plan.steps, "steps and charges differ"
+            stop = None
+    assert taken() == len(optimizer.released) == plan.steps, "steps and charges differ"
     return optimizer.released
 
 
 def ordinary(count: int = 9) -> list[Patient]:
     random = torch.Generator().manual_seed(1)
     return [torch.randn(1 + i % 3, 1, 4, 4, generator=random) for i in range(count)]
+
+
+class Unreadable(Tensor):
+    """Images whose file cannot be read."""
+
+    def __len__(self) -> int:
+        raise OSError("unreadable")
+
+    def flatten(self, *_: int) -> Tensor:
+        raise OSError("unreadable")
 
 
 ADVERSARIES: dict[str, Patient] = {
@@ -123,21 +140,29 @@ ADVERSARIES: dict[str, Patient] = {
     "not a number": torch.full((2, 1, 4, 4), math.nan),
     "infinite": torch.full((2, 1, 4, 4), math.inf),
     "one bad image": torch.cat([torch.zeros(1, 1, 4, 4), torch.full((1, 1, 4, 4), math.nan)]),
+    "no images": torch.empty(0, 1, 4, 4),
+    "unreadable": torch.zeros(2, 1, 4, 4).as_subclass(Unreadable),
 }
-# With and without the last patient; one step draws nobody else, one nobody at all.
-DRAWS = [[0, 3, 9], [9], [], [1, 2, 4, 5, 9], [7, 8], [0, 9]]
+# Of the others; the adversary, "+", is in most steps: with others, alone, and not at all.
+DRAWS: list[list[int | str]] = [[0, 3, "+"], ["+"], [], [1, 2, 4, 5, "+"], [7, 8], [0, "+"]]
 
 
-def check_adding_one(adversary: Patient, ledger: Ledger) -> None:
-    """Everything released, with and without one patient."""
-    without = released(ordinary(), [[i for i in one if i < 9] for one in DRAWS], ledger)
-    with_one = released([*ordinary(), adversary], DRAWS, ledger)
+def check_adding_one(adversary: Patient, ledger: Ledger, place: int = 9) -> None:
+    """Everything released, with and without one patient, who comes at a place among the others."""
+    others = ordinary()
+    without = released(others, [[i for i in one if isinstance(i, int)] for one in DRAWS], ledger)
+
+    def moved(one: int | str) -> int:
+        return place if isinstance(one, str) else one + (one >= place)
+
+    draws = [sorted(moved(one) for one in step) for step in DRAWS]
+    with_one = released([*others[:place], adversary, *others[place:]], draws, ledger)
     bound = PLAN.clip_norm / PLAN.expected_patients
-    for draw, a, b in zip(DRAWS, without, with_one, strict=True):
+    for draw, a, b in zip(draws, without, with_one, strict=True):
         assert a.isfinite().all()
         assert b.isfinite().all()
         assert (a - b).norm() <= bound * (1 + 1e-6), "a patient changes more than the clipping norm"
-        if 9 not in draw:
+        if place not in draw:
             assert torch.equal(a, b), "a patient who was not drawn changes something"
 
 
@@ -146,11 +171,42 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger.create(tmp_path / "ledger.sqlite", subject="s", cap=CAP)
 
 
+@pytest.mark.parametrize("place", [0, 4, 9])
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_adding_a_patient_changes_each_sum_by_the_clipping_norm_at_most(
-    name: str, ledger: Ledger
+    name: str, place: int, ledger: Ledger
 ) -> None:
-    check_adding_one(ADVERSARIES[name], ledger)
+    check_adding_one(ADVERSARIES[name], ledger, place)
+
+
+def test_who_adds_nothing_does_not_turn_the_rounding_of_others(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two hundred patients at the edge of a kink, where the last digit decides on the sign."""
+    plan = DPPlan(sampling_rate=1.0, expected_patients=8.0, steps=1, noise_multiplier=9.0,
+                  images_per_patient=1, noise_multiplicity=1)  # fmt: skip
+    monkeypatch.setattr(clipping, "gaussian", lambda n: torch.zeros(n, dtype=torch.float64))
+    random = torch.Generator().manual_seed(0)
+    given = torch.randn(200, 1, 64, generator=random)
+    weight = torch.randn(64, generator=random)
+    given[:, 0] -= (given[:, 0] @ weight)[:, None] * weight / weight.square().sum()
+
+    def gradient(patients: Tensor) -> Tensor:
+        module = nn.Linear(64, 1, bias=False)
+        with torch.no_grad():
+            module.weight.copy_(weight[None])
+        optimizer = Replay(list(module.parameters()))
+        identity = ledger.register("rounding", plan.mechanism)
+
+        def losses(chosen: int, step: int) -> Tensor:
+            return torch.as_tensor(1e3 * module(patients[chosen]).abs().squeeze(1))
+
+        for _ in private_steps(module, losses, len(patients), plan, ledger, identity, optimizer):
+            pass
+        return optimizer.released[0]
+
+    nobody = torch.zeros(1, 1, 64)
+    assert torch.equal(gradient(given), gradient(torch.cat([nobody, given])))
 
 
 def edited(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
@@ -164,8 +220,13 @@ def edited(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
 
 def clip_each_copy(patch: pytest.MonkeyPatch) -> None:
     """Rows are clipped one by one, as in the code of arXiv:2406.01355."""
-    patch.setattr(training, "PatientGradients", lambda module, rows: PatientGradients(module, 1))
-    patch.setattr(training, "PatientSum", lambda p, clip_norm, rows: PatientSum(p, clip_norm, 1))
+    edited(
+        patch,
+        "                total.add(_gradients(losses(patient, step), parameters, plan.rows))",
+        "                for row in range(plan.rows):\n"
+        "                    one = losses(patient, step)[row, None]\n"
+        "                    total.add(_gradients(one, parameters, 1))",
+    )
 
 
 def scale_by_population(patch: pytest.MonkeyPatch) -> None:
@@ -177,8 +238,9 @@ def skip_empty_steps(patch: pytest.MonkeyPatch) -> None:
     """A step without patients releases nothing."""
     edited(
         patch,
-        "            for begin in range",
-        "            if not drawn:\n                continue\n            for begin in range",
+        "        for patient in poisson_sample(population, plan.sampling_rate):",
+        "        drawn = poisson_sample(population, plan.sampling_rate)\n"
+        "        if not drawn:\n            continue\n        for patient in drawn:",
     )
 
 
@@ -193,7 +255,12 @@ def resume_without_charge(patch: pytest.MonkeyPatch) -> None:
 
 def no_clipping(patch: pytest.MonkeyPatch) -> None:
     """The bound is not enforced."""
-    patch.setattr(training, "PatientSum", lambda p, clip_norm, rows: PatientSum(p, 1e9, rows))
+    patch.setattr(training, "PatientSum", lambda p, clip_norm: PatientSum(p, 1e9))
+
+
+def stop_at_errors(patch: pytest.MonkeyPatch) -> None:
+    """A patient who cannot be read ends the step before it is released."""
+    edited(patch, "                failure = error", "                raise")
 
 
 @pytest.mark.parametrize(
@@ -204,6 +271,7 @@ def no_clipping(patch: pytest.MonkeyPatch) -> None:
         (skip_empty_steps, "usual"),
         (resume_without_charge, "usual"),
         (no_clipping, "huge"),
+        (stop_at_errors, "unreadable"),
     ],
 )
 def test_the_replay_notices_known_bugs(
@@ -221,7 +289,7 @@ def test_nothing_is_released_before_it_is_charged(ledger: Ledger) -> None:
     module = network()
     identity = ledger.register("training", PLAN.mechanism)
 
-    def crash(chosen: Sequence[int], step: int) -> Tensor:
+    def crash(chosen: int, step: int) -> Tensor:
         raise KeyboardInterrupt
 
     optimizer = torch.optim.SGD(module.parameters(), lr=0.1)
@@ -249,7 +317,7 @@ def test_a_plan_that_was_not_registered_is_refused(ledger: Ledger) -> None:
     everybody = DPPlan(sampling_rate=1.0, expected_patients=8.0, steps=1, noise_multiplier=9.0)
     other = ledger.register("training", everybody.mechanism)
 
-    def one_loss(chosen: Sequence[int], step: int) -> Tensor:
+    def one_loss(chosen: int, step: int) -> Tensor:
         return torch.zeros(1, requires_grad=True)
 
     steps = private_steps(module, one_loss, 9, everybody, ledger, other, optimizer)
@@ -271,12 +339,11 @@ def test_training_learns_where_noise_is_small(tmp_path: Path) -> None:
     module = nn.Linear(4, 1)
     optimizer = torch.optim.Adam(module.parameters(), lr=0.05)
 
-    def losses(chosen: Sequence[int], step: int) -> Tensor:
-        rows = list(chosen)
-        return torch.as_tensor((module(given[rows]).squeeze(1) - wanted[rows]).square())
+    def losses(chosen: int, step: int) -> Tensor:
+        return torch.as_tensor((module(given[chosen]) - wanted[chosen]).square())
 
     def error() -> float:
-        return losses(range(16), 0).mean().item()
+        return torch.stack([losses(i, 0) for i in range(16)]).mean().item()
 
     before = error()
     identity = ledger.register("training", plan.mechanism)
