@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bussynth.api import audit as audit
     from bussynth.api import card as card
     from bussynth.api import evaluate as evaluate
+    from bussynth.api import evolve as evolve
     from bussynth.api import export as export
     from bussynth.api import generate as generate
     from bussynth.api import ingest_folder as ingest_folder
@@ -53,6 +54,7 @@ __all__ = [
     "audit",
     "card",
     "evaluate",
+    "evolve",
     "export",
     "generate",
     "ingest_folder",
@@ -73,6 +75,7 @@ _LAZY = {
     "audit": ("bussynth.api", "audit"),
     "card": ("bussynth.api", "card"),
     "evaluate": ("bussynth.api", "evaluate"),
+    "evolve": ("bussynth.api", "evolve"),
     "export": ("bussynth.api", "export"),
     "generate": ("bussynth.api", "generate"),
     "ingest_folder": ("bussynth.api", "ingest_folder"),

@@ -34,6 +34,7 @@ __all__ = [
     "audit",
     "card",
     "evaluate",
+    "evolve",
     "export",
     "generate",
     "ingest_folder",
@@ -285,6 +286,47 @@ def generate(
         base=base,
         real=opened,
         options=RunOptions(workers=workers, device=device, batch_size=batch_size),
+        progress=progress,
+        force=force,
+    )
+
+
+@_full
+def evolve(
+    cohort: Cohort | Path | str,
+    out: Path | str,
+    *,
+    device: str = "auto",
+    batch_size: int | None = None,
+    force: bool = False,
+    progress: Progress = SILENT,
+    **settings: Any,
+) -> Cohort:
+    """Breed a synthetic cohort from a public generator by private votes of patients.
+
+    Args:
+        cohort: The patients, split; those of the training split vote.
+        out: Folder of the synthetic cohort; an unfinished evolution is resumed.
+        device: Device of torch.
+        batch_size: Images a batch.
+        force: Replace an earlier output.
+        progress: Where to report.
+        settings: Fields of :class:`bussynth.generator.evolution_config.EvolveConfig`.
+
+    Raises:
+        UsageError: A setting is wrong, ``out`` is taken, or the cohort's ledger forbids it.
+        DataError: There are no training images.
+        IntegrityError: The base is damaged.
+    """
+    from bussynth.cohort.cohort import Cohort
+    from bussynth.generator.evolution import evolve_cohort
+    from bussynth.generator.evolution_config import EvolveConfig
+
+    return evolve_cohort(
+        cohort if isinstance(cohort, Cohort) else Cohort.open(cohort),
+        Path(out),
+        EvolveConfig.from_dict(settings),
+        options=RunOptions(device=device, batch_size=batch_size),
         progress=progress,
         force=force,
     )

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bussynth.builtin import model_folder
 from bussynth.errors import DataError, IntegrityError
-from bussynth.record import digest, mapping, whole
+from bussynth.record import digest, mapping, number, whole
 
 __all__ = ["inspect_folder"]
 
@@ -80,12 +80,18 @@ def _origin(provenance: Mapping[str, Any]) -> dict[str, Any]:
         **{key: whole(guard.get(key)) for key in ("asked", "rejected", "left_out")},
         "voids": _name(guard.get("voids")),
     }
+    privacy = mapping(provenance.get("privacy"))
+    claimed = {
+        "claim": _name(privacy.get("claim")),
+        **{key: number(privacy.get(key)) for key in ("epsilon", "delta")},
+    }
     said = {
         "generator": digest(provenance.get("generator")),
         "wrapped": _name(provenance.get("source")) if provenance.get("verb") == "wrap" else None,
         "trained_on": digest(provenance.get("trained_on")),
         "derived": _said(derived) if made else None,
         "guard": _said(guarded) if guard else None,
+        "privacy": _said(claimed) if privacy else None,
     }
     return _said(said)
 

@@ -37,7 +37,13 @@ def seen(path: Path, kind: str, provenance: dict[str, Any]) -> dict[str, Any]:
 def test_a_cohort_without_a_record_of_its_origin(tmp_path: Path) -> None:
     found = seen(tmp_path / "c", "synthetic", {})
     assert found["notes"] == []
-    assert not {"generator", "wrapped", "trained_on", "derived", "guard"} & set(found)
+    assert not {"generator", "wrapped", "trained_on", "derived", "guard", "privacy"} & set(found)
+
+
+def test_a_cohort_with_a_claim(tmp_path: Path) -> None:
+    claim = {"claim": "formal-dp", "epsilon": 8.0, "delta": 1e-5, "unit": CANARY, "statement": {}}
+    found = seen(tmp_path / "c", "synthetic", {"generator": A, "privacy": claim})
+    assert found["privacy"] == {"claim": "formal-dp", "epsilon": 8.0, "delta": 1e-5}
 
 
 def test_a_generated_and_guarded_cohort(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bussynth.cli.finish import Finish
+from bussynth.cli.private import outcome_words, plan_words
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.generator.config import AdaptConfig
 
@@ -41,7 +42,7 @@ def adapt(
             text=f"Rank {config.rank} on a network of {plan.parameters / 1e6:.2f} million "
             f"parameters, {plan.config.steps or 'any number of'} steps, {plan.images} training "
             f"images, about {plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
-            f"{plan.file_bytes / 1e6:.2f} MB; {plan.state}.",
+            f"{plan.file_bytes / 1e6:.2f} MB; {plan.state}.{plan_words(plan.private)}",
         )
     model = Generator.adapt(
         opened,
@@ -57,5 +58,5 @@ def adapt(
     return Outcome(
         data={"adapter": str(out), "digest": model.digest, "training": record},
         text=f"Adapter in {out} ({size:.1f} MB, {record['trained_parameters']:,} parameters): "
-        f"{record['steps']} steps in {record['seconds']:.0f} s, loss {record['loss']:.4g}",
+        f"{record['steps']} steps in {record['seconds']:.0f} s, {outcome_words(record)}",
     )

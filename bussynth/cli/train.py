@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bussynth.cli.finish import Finish
+from bussynth.cli.private import outcome_words, plan_words
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.generator.config import TrainConfig
 
@@ -40,7 +41,7 @@ def train(
             data=data,
             text=f"{data['config']['preset']}: {plan.parameters / 1e6:.2f} million parameters, "
             f"{plan.images} training images, about {plan.memory_mib} MiB, on {plan.device}; "
-            f"{plan.state}.",
+            f"{plan.state}.{plan_words(plan.private)}",
         )
     model = Generator.train(
         opened,
@@ -55,5 +56,5 @@ def train(
     return Outcome(
         data={"model": str(out), "digest": model.digest, "training": record},
         text=f"Model in {out}: {record['steps']} steps in {record['seconds']:.0f} s, "
-        f"loss {record['loss']:.4g}",
+        f"{outcome_words(record)}",
     )

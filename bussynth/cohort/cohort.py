@@ -27,8 +27,10 @@ from bussynth.config import suggest
 from bussynth.errors import DataError, IntegrityError, UsageError
 from bussynth.images import decode_image
 
-__all__ = ["Cohort"]
+__all__ = ["LEDGER_FILE", "Cohort"]
 
+#: What private trainings on the cohort have spent, see :mod:`privacy.dp.ledger`.
+LEDGER_FILE: Final = "privacy-ledger.sqlite"
 _MANIFEST: Final = "cohort.json"
 _MAX_MANIFEST_BYTES: Final = 64 * 2**20
 
@@ -108,6 +110,11 @@ class Cohort:
         atomic.check_output(path, force=force, markers=(_MANIFEST,))
         if (path / "bussynth.statement.dsse.json").exists():
             raise UsageError(f"{path} holds a signed package, which no cohort replaces.")
+        if (path / LEDGER_FILE).exists():
+            raise UsageError(
+                f"{path} holds {LEDGER_FILE}, which knows what was spent of its patients' privacy, "
+                "so the folder is not replaced; choose another name and keep the ledger."
+            )
         if not (path / _MANIFEST).is_file():
             return
         try:

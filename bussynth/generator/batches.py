@@ -6,6 +6,7 @@ many, whole or cut into parts, and a resumed training goes on with the same numb
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ from bussynth.generator.distributed import World
 from bussynth.generator.seeds import derive_seed
 from bussynth.generator.transform import Haar
 
-__all__ = ["Batch", "BatchMaker"]
+__all__ = ["Batch", "BatchMaker", "compose"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class BatchMaker:
 
     def batch(self, step: int) -> Batch:
         """Batch of step ``step`` (from 0)."""
-        config, data = self._config, self._data
+        config = self._config
         rows = self._order.rows(step)[self._places.start :: self._places.step]
         streams = [
             torch.Generator().manual_seed(derive_seed("step", config.seed, step, place))
@@ -83,16 +84,37 @@ class BatchMaker:
         def normal(*shape: int) -> Tensor:
             return torch.stack([torch.randn(shape, generator=stream) for stream in streams])
 
-        conditions = data.encoded[rows]
-        pixels = torch.from_numpy(data.images[rows.numpy()])
-        flip = uniform(1)[:, 0] < (0.5 if config.flip else 0.0)
-        hide = uniform(conditions.codes.shape[1] + 2)
-        sigma = train_sigma(normal(1)[:, 0], config.noise_mean, config.noise_std)
-        draws = Draws.of(uniform, normal)
-        pixels = torch.where(flip.view(-1, 1, 1), pixels.flip(-1), pixels)
-        conditions = conditions.mirrored(flip, pixels.shape[-1])
-        if config.augment > 0:
-            pixels, conditions = augment(pixels, conditions, config.augment, draws)
-        conditions = conditions.hidden(hide, config.condition_dropout, config.joint_dropout)
-        clean = self._transform.encode(pixels)
-        return Batch(clean, normal(*clean.shape[1:]), sigma, conditions)
+        return compose(self._data, rows, self._transform, config, uniform, normal)
+
+
+def compose(
+    data: TrainingSet,
+    rows: Tensor,
+    transform: Haar,
+    config: FitConfig,
+    uniform: Callable[[int], Tensor],
+    normal: Callable[..., Tensor],
+) -> Batch:
+    """Mirror, alter and hide conditions at random, and draw the noise, row by row.
+
+    Args:
+        data: Images and conditions.
+        rows: Numbers of the n rows, int64; the same may come again.
+        transform: To the maps of the network.
+        config: Resolved configuration.
+        uniform: Gives as many uniform numbers a row as it is asked for, ``(n, count)``.
+        normal: Gives standard normal numbers of a shape a row, ``(n, *shape)``.
+    """
+    conditions = data.encoded[rows]
+    pixels = torch.from_numpy(data.images[rows.numpy()])
+    flip = uniform(1)[:, 0] < (0.5 if config.flip else 0.0)
+    hide = uniform(conditions.codes.shape[1] + 2)
+    sigma = train_sigma(normal(1)[:, 0], config.noise_mean, config.noise_std)
+    draws = Draws.of(uniform, normal)
+    pixels = torch.where(flip.view(-1, 1, 1), pixels.flip(-1), pixels)
+    conditions = conditions.mirrored(flip, pixels.shape[-1])
+    if config.augment > 0:
+        pixels, conditions = augment(pixels, conditions, config.augment, draws)
+    conditions = conditions.hidden(hide, config.condition_dropout, config.joint_dropout)
+    clean = transform.encode(pixels)
+    return Batch(clean, normal(*clean.shape[1:]), sigma, conditions)

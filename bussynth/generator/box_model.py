@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from bussynth.errors import IntegrityError
 
-__all__ = ["BoxModel", "fit_boxes"]
+__all__ = ["BoxModel", "box_coordinates", "fit_boxes"]
 
 _SHRINKAGE: Final = 10.0  # pseudo-patients behind the model shrunk towards
 _MIN_SIDE: Final = 0.02  # shortest side of a drawn box, in sides of the image
@@ -44,7 +44,7 @@ class BoxModel:
         """Fit to boxes, shrunk towards a base model by ten pseudo-patients.
 
         Args:
-            points: Coordinates ``(n, 4)``, see :func:`_coordinates`.
+            points: Coordinates ``(n, 4)``, see :func:`box_coordinates`.
             weights: ``(n,)``, summing to the number of patients.
             base: Model of all pathologies, or None to shrink towards independence.
         """
@@ -91,7 +91,13 @@ def _positive(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray((vectors * np.maximum(values, 0.0025)) @ vectors.T)
 
 
-def _coordinates(box: Sequence[float], image_size: tuple[int, int]) -> list[float]:
+def box_coordinates(box: Sequence[float], image_size: tuple[int, int]) -> list[float]:
+    """Coordinates of a box in which :class:`BoxModel` is a Gaussian.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels, within the image and not empty.
+        image_size: Height and width in pixels.
+    """
     height, width = image_size
     x0, y0, x1, y1 = box
     x, y = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height
@@ -123,7 +129,7 @@ def fit_boxes(
     rows = [i for i, row in enumerate(conditions) if row.get("lesion_box") is not None]
     if len({patients[i] for i in rows}) < min_patients:
         return {}
-    points = np.array([_coordinates(conditions[i]["lesion_box"], image_size) for i in rows])
+    points = np.array([box_coordinates(conditions[i]["lesion_box"], image_size) for i in rows])
     owners = np.array([patients[i] for i in rows])
     kinds = np.array([conditions[i].get("pathology") or "any" for i in rows])
 

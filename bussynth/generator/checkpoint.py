@@ -32,6 +32,7 @@ __all__ = [
     "Position",
     "Window",
     "other_version",
+    "read_private",
     "read_training",
     "restore",
     "store",
@@ -91,9 +92,20 @@ def other_version(found: Any, known: str, remedy: str) -> str:
     return f"{said} It was written by an older bussynth: {remedy}."
 
 
-def write_training(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write ``training.json``: what makes two runs the same run."""
-    atomic.write_json(folder / TRAINING_FILE, {"schema": _SCHEMA, "identity": dict(identity)})
+def write_training(
+    folder: Path, identity: Mapping[str, Any], private: Mapping[str, Any] | None = None
+) -> None:
+    """Write ``training.json``: what makes two runs the same run.
+
+    Args:
+        folder: Folder of the training.
+        identity: What is trained.
+        private: Of a private training: what has been released so far.
+    """
+    record = {"schema": _SCHEMA, "identity": dict(identity)}
+    if private is not None:
+        record["private"] = dict(private)
+    atomic.write_json(folder / TRAINING_FILE, record)
 
 
 def read_training(folder: Path) -> dict[str, Any]:
@@ -102,6 +114,22 @@ def read_training(folder: Path) -> dict[str, Any]:
     Raises:
         IntegrityError: The file is damaged or of another version.
     """
+    return dict(_training(folder)["identity"])
+
+
+def read_private(folder: Path) -> dict[str, Any]:
+    """Read what a private training has released so far.
+
+    Raises:
+        IntegrityError: The file is damaged, of another version, or of a training without privacy.
+    """
+    private = _training(folder).get("private")
+    if not isinstance(private, dict) or not isinstance(private.get("run"), str):
+        raise IntegrityError(f"{folder / TRAINING_FILE} is of no private training; {_AGAIN}.")
+    return dict(private)
+
+
+def _training(folder: Path) -> dict[str, Any]:
     path = folder / TRAINING_FILE
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -113,7 +141,7 @@ def read_training(folder: Path) -> dict[str, Any]:
         raise IntegrityError(f"{path} {other_version(record['schema'], _SCHEMA, _AGAIN)}")
     if not isinstance(record.get("identity"), dict):
         raise IntegrityError(f"{path} does not say what is trained; {_AGAIN}.")
-    return dict(record["identity"])
+    return dict(record)
 
 
 def store(

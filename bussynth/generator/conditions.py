@@ -133,6 +133,13 @@ class ConditionEncoder:
     vocabulary: Mapping[str, Sequence[str]]
     image_size: tuple[int, int]
 
+    def known(self, conditions: Mapping[str, Any]) -> dict[str, Any]:
+        """What of an image's conditions the vocabulary has words for; the rest is None."""
+        return {
+            column: value if (value := conditions.get(column)) in values else None
+            for column, values in self.vocabulary.items()
+        }
+
     def encode(self, conditions: Sequence[Mapping[str, Any]]) -> ConditionBatch:
         """Encode the conditions of n images.
 

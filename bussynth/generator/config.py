@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bussynth.config import Config, option, suggest
 from bussynth.errors import UsageError
+from bussynth.generator.private_config import PrivateConfig
 
 __all__ = ["PRESET_NAMES", "TARGETS", "AdaptConfig", "FitConfig", "GenerateConfig", "TrainConfig"]
 
@@ -24,7 +25,7 @@ PRESET_NAMES: Final = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitConfig(Config):
+class FitConfig(PrivateConfig):
     """How weights are fitted. ``None`` takes the value of the preset."""
 
     steps: int | None = option(None, "Training steps.", min=1)
@@ -45,7 +46,9 @@ class FitConfig(Config):
     schedule: str = option("cosine", "Learning rate after warm-up.", choices=("cosine", "constant"))
     warmup_steps: int = option(50, "Steps over which the learning rate rises.", min=0)
     weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0.0, max=1.0)
-    clip_norm: float = option(1.0, "Largest norm of the gradient.", min=1e-6)
+    clip_norm: float = option(
+        1.0, "Largest norm of the gradient; with dp_epsilon, of that of each patient.", min=1e-6
+    )
     ema_decay: float | None = option(None, "Decay of the weight average.", min=0.0, max=0.999999)
     condition_dropout: float = option(
         0.1, "Share of rows in which one condition is hidden, by condition.", min=0.0, max=1.0
@@ -97,7 +100,7 @@ class TrainConfig(FitConfig):
 
 
 #: Parts of the network that an adapter may reach, see :mod:`bussynth.generator.lora`.
-TARGETS: Final = ("attention", "convolution", "projection")
+TARGETS: Final = ("attention", "convolution", "projection", "conditions", "means")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +113,10 @@ class AdaptConfig(FitConfig):
         None, "Scale of the updates times the rank; rank if not given.", min=0.001, max=100_000.0
     )
     targets: tuple[str, ...] = option(
-        TARGETS, "Parts of the network that are adapted: attention, convolution, projection."
+        (),
+        "Parts of the network that are adapted: attention, convolution, projection, conditions, "
+        "means. All if not given; with dp_epsilon, where few parameters are better, attention and "
+        "conditions.",
     )
 
     @property
@@ -127,8 +133,8 @@ class AdaptConfig(FitConfig):
             for name in self.targets
             if name not in TARGETS
         ]
-        if not self.targets or len(set(self.targets)) != len(self.targets):
-            problems.append(f"targets: name some of {', '.join(TARGETS)}, each once")
+        if len(set(self.targets)) != len(self.targets):
+            problems.append("targets: name each part once")
         if problems:
             raise UsageError(f"{type(self).__name__} is not valid.", problems)
 

@@ -69,6 +69,8 @@ class TrainingSet:
     ) -> TrainingSet:
         """Decode all rows of a cohort view.
 
+        Conditions that the model does not know of count as not stated.
+
         Args:
             view: The rows, see :func:`training_view`.
             encoder: Of the model to be trained.
@@ -89,7 +91,8 @@ class TrainingSet:
             for rows in view.batches(256):
                 for row in rows:
                     images[len(patients)] = row.image
-                    conditions.append({**row.conditions, "lesion_box": row.lesion_box})
+                    stated = encoder.known(row.conditions)
+                    conditions.append({**stated, "lesion_box": row.lesion_box})
                     patients.append(row.patient or f"row {len(patients)}")
                 task.advance(len(rows))
         return cls(images, encoder.encode(conditions), conditions, patients)

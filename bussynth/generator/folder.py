@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,14 @@ from bussynth.generator.training import TrainedWeights, build_denoiser, fit
 from bussynth.generator.transform import Haar
 from bussynth.progress import Progress
 
-__all__ = ["remove_leftovers", "train_model"]
+__all__ = [
+    "build",
+    "load_data",
+    "remove_leftovers",
+    "train_model",
+    "training_record",
+    "write_trained",
+]
 
 
 def train_model(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) -> None:
@@ -52,22 +60,40 @@ def train_model(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) 
         with atomic.new_directory(out, force=plan.force, markers=tuple(RECORDS)) as staging:
             write_training(staging, plan.identity)
     world.wait()
-    encoder = ConditionEncoder(cohort.vocabulary, cohort.image_size)
-    data = TrainingSet.load(training_view(cohort), encoder, out, progress)
-    denoiser = _denoiser(plan, cohort)
+    data = load_data(cohort, out, plan, progress)
+    denoiser = build(plan)
     batches = BatchMaker(data, Haar(plan.architecture.factor), plan.config, world)
     trained = fit(batches, denoiser, plan.config, out, device, progress, finish=plan.finish)
     if world.first:
-        _write(cohort, out, plan, data, trained)
+        prior = ConditionPrior.fit(
+            data.conditions,
+            data.patients,
+            plan.vocabulary,
+            cohort.image_size,
+            plan.config.prior_min_patients,
+        )
+        patients = len(set(data.patients)) if cohort.kind != "synthetic" else None
+        record = training_record(plan, trained) | {
+            "cohort": {"digest": cohort.digest, "kind": cohort.kind},
+            "images": plan.images,
+            "patients": patients,
+        }
+        write_trained(out, plan, prior, trained, record)
     world.wait()
 
 
-def _denoiser(plan: TrainPlan, cohort: Cohort) -> Denoiser:
+def load_data(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) -> TrainingSet:
+    """Decode the training images of a cohort and encode their conditions."""
+    encoder = ConditionEncoder(plan.vocabulary, cohort.image_size)
+    return TrainingSet.load(training_view(cohort), encoder, out, progress)
+
+
+def build(plan: TrainPlan) -> Denoiser:
     """The network a plan starts from."""
     denoiser = build_denoiser(plan.architecture, plan.config.seed)
     if plan.base is not None:
         denoiser.load_state_dict(
-            carry_over(plan.base.model, plan.architecture, cohort.vocabulary), strict=True
+            carry_over(plan.base.model, plan.architecture, plan.vocabulary), strict=True
         )
     if isinstance(plan.config, AdaptConfig):
         inject(
@@ -80,20 +106,19 @@ def _denoiser(plan: TrainPlan, cohort: Cohort) -> Denoiser:
     return denoiser
 
 
-def _write(
-    cohort: Cohort, out: Path, plan: TrainPlan, data: TrainingSet, trained: TrainedWeights
+def write_trained(
+    out: Path,
+    plan: TrainPlan,
+    prior: ConditionPrior,
+    trained: TrainedWeights,
+    record: Mapping[str, Any],
 ) -> None:
+    """Write what was trained, the record last."""
     content: dict[str, Any] = {
         "architecture": plan.architecture,
-        "vocabulary": cohort.vocabulary,
-        "prior": ConditionPrior.fit(
-            data.conditions,
-            data.patients,
-            cohort.vocabulary,
-            cohort.image_size,
-            plan.config.prior_min_patients,
-        ),
-        "training": _record(cohort, plan, data, trained),
+        "vocabulary": plan.vocabulary,
+        "prior": prior,
+        "training": record,
     }
     if isinstance(plan.config, AdaptConfig) and plan.base is not None:
         write_adapter(
@@ -109,16 +134,12 @@ def _write(
         write_model(out, **content, weights=trained.weights, half=half)
 
 
-def _record(
-    cohort: Cohort, plan: TrainPlan, data: TrainingSet, trained: TrainedWeights
-) -> dict[str, Any]:
+def training_record(plan: TrainPlan, trained: TrainedWeights) -> dict[str, Any]:
+    """What is known of a training whatever it learned from."""
     return {
         "identity": plan.identity,
         "config": recorded(plan.config),
         "base": None if plan.base is None else plan.base.record(),
-        "cohort": {"digest": cohort.digest, "kind": cohort.kind},
-        "images": plan.images,
-        "patients": len(set(data.patients)) if cohort.kind != "synthetic" else None,
         "parameters": plan.parameters,
         "trained_parameters": sum(tensor.numel() for tensor in trained.weights.values()),
         "steps": trained.position.step,

@@ -255,6 +255,7 @@ def generate_cohort(
             # Lets an audit notice that it compares with the patients of another cohort.
             "trained_on": getattr(sampler, "trained_on", None),
             **guard,
+            **_claim(sampler, config),
         },
         force=force,
     )
@@ -273,6 +274,12 @@ def _protection(
     from bussynth.generator.protection import Protection
 
     return Protection.fit(sampler, real, config, base=base)
+
+
+def _claim(sampler: Sampler, config: GenerateConfig) -> dict[str, Any]:
+    """The claim of a private model, which its images share; a guard looks at patients."""
+    privacy = sampler.training.get("privacy") if isinstance(sampler, Generator) else None
+    return {} if privacy is None or config.guard != "none" else {"privacy": dict(privacy)}
 
 
 def _guarded(

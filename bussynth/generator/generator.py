@@ -21,8 +21,9 @@ from bussynth.generator.device import autocast, resolve_device
 from bussynth.generator.diffusion import DenoiserLike
 from bussynth.generator.folder import remove_leftovers, train_model
 from bussynth.generator.losses import denoising_losses, proximal_losses
-from bussynth.generator.plan import check_adapt, check_train
+from bussynth.generator.plan import TrainPlan, check_adapt, check_train
 from bussynth.generator.prior import ConditionPrior
+from bussynth.generator.private_folder import train_privately
 from bussynth.generator.renoise import renoise
 from bussynth.generator.sampler import initial_noise, sample
 from bussynth.generator.storage import StoredModel
@@ -150,7 +151,7 @@ class Generator:
             cohort, out, config or TrainConfig(), options=options, force=force, finish=finish
         )
         if plan.state != "finished":
-            train_model(cohort, out, plan, progress)
+            _carry_out(cohort, out, plan, progress)
         remove_leftovers(out)
         return cls.load(out, options.device)
 
@@ -188,7 +189,7 @@ class Generator:
         options, config, out = options or RunOptions(), config or AdaptConfig(), Path(out)
         plan = check_adapt(cohort, out, config, options=options, force=force, finish=finish)
         if plan.state != "finished":
-            train_model(cohort, out, plan, progress)
+            _carry_out(cohort, out, plan, progress)
         remove_leftovers(out)
         return cls.load(out, options.device, config.base)
 
@@ -213,9 +214,10 @@ class Generator:
         return self._model.prior
 
     @property
-    def trained_on(self) -> str:
-        """Digest of the cohort the model was trained on."""
-        return str(self._model.training["cohort"]["digest"])
+    def trained_on(self) -> str | None:
+        """Digest of the cohort the model was trained on; None after a private training."""
+        found = self._model.training["cohort"]["digest"]
+        return None if found is None else str(found)
 
     @property
     def training(self) -> Mapping[str, Any]:
@@ -528,3 +530,8 @@ def _level_problems(sigmas: Sequence[float]) -> list[str]:
     if not all(0 < sigma < np.inf for sigma in sigmas):
         return [f"sigmas={tuple(sigmas)!r}: noise levels must be above 0 and finite"]
     return []
+
+
+def _carry_out(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) -> None:
+    run = train_model if plan.private is None else train_privately
+    run(cohort, out, plan, progress)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bussynth.errors import IntegrityError
 
-__all__ = ["adapter_names", "adapter_shapes", "inject", "merge", "reached"]
+__all__ = ["WHOLE_TARGETS", "adapter_names", "adapter_shapes", "inject", "merge", "reached"]
 
 _MODULES: Final = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
@@ -26,47 +26,66 @@ _ADAPTER: Final = ".default."
 _BASE: Final = ".base_layer."
 # Beside the updates, as a whole: how conditions are embedded, which depends on the vocabulary, and
 # the small head of the means, since how bright images are is a matter of the site.
-_WHOLE: Final = ("network.columns.", "network.box_state.", "network.mean.")
+_WHOLE: Final = {
+    "conditions": ("network.columns.", "network.box_state."),
+    "means": ("network.mean.",),
+}
+#: Targets that get no low-rank updates.
+WHOLE_TARGETS: Final = tuple(_WHOLE)
+_WHOLE_NAMES: Final = tuple(name for names in _WHOLE.values() for name in names)
 
 
 def inject(
     denoiser: nn.Module, rank: int, alpha: float, targets: Sequence[str], seed: int
 ) -> nn.Module:
-    """Freeze a denoiser, but for embeddings and means, and put low-rank updates beside it.
+    """Freeze a denoiser, put low-rank updates beside it, and free what is trained as a whole.
 
     Args:
         denoiser: Module with the UNet as ``network.unet``; changed in place.
         rank: Rank of the updates.
         alpha: Scale times rank.
-        targets: Keys of what to update: attention, convolution, projection.
+        targets: What to train: attention, convolution and projection get low-rank updates,
+            conditions (their embeddings) and means (the head of them) are trained as they are.
         seed: Seed of the initial A; B starts at zero, so nothing changes at first.
 
     Returns:
         The same module.
     """
+    denoiser.requires_grad_(False)
+    layers = [name for target in targets for name in _MODULES.get(target, ())]
+    if layers:
+        _update(denoiser.get_submodule("network.unet"), rank, alpha, layers, seed)
+    whole = _whole(targets)
+    for name, parameter in denoiser.named_parameters():
+        if name.startswith(whole):
+            parameter.requires_grad_(True)
+    return denoiser
+
+
+def _update(unet: nn.Module, rank: int, alpha: float, layers: Sequence[str], seed: int) -> None:
+    """Put low-rank updates beside some layers of a UNet."""
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of packages that peft imports
         from peft import LoraConfig, inject_adapter_in_model
 
-    denoiser.requires_grad_(False)
-    names = [name for target in targets for name in _MODULES[target]]
     # peft declares a whole number and divides it by the rank all the same.
     scale = cast(int, alpha)
-    config = LoraConfig(r=rank, lora_alpha=scale, target_modules=names, lora_dropout=0.0)
+    config = LoraConfig(r=rank, lora_alpha=scale, target_modules=list(layers), lora_dropout=0.0)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        inject_adapter_in_model(config, denoiser.get_submodule("network.unet"))
-    for name, parameter in denoiser.named_parameters():
-        if name.startswith(_WHOLE):
-            parameter.requires_grad_(True)
-    return denoiser
+        inject_adapter_in_model(config, unet)
+
+
+def _whole(targets: Sequence[str]) -> tuple[str, ...]:
+    """Beginnings of the names of what is trained as a whole."""
+    return tuple(name for target in targets for name in _WHOLE.get(target, ()))
 
 
 def reached(unet: nn.Module, target: str) -> list[nn.Module]:
     """Layers of a UNet that a target names, by the rule of peft."""
-    ends = _MODULES[target]
+    ends = _MODULES.get(target, ())
     return [
         module
         for name, module in unet.named_modules()
@@ -85,7 +104,8 @@ def adapter_shapes(network: nn.Module, rank: int, targets: Sequence[str]) -> lis
     unet = network.get_submodule("unet")
     shapes = [cast(Tensor, m.weight).shape for t in targets for m in reached(unet, t)]
     sizes = [size for shape in shapes for size in (rank * shape[1:].numel(), shape[0] * rank)]
-    whole = [p for k, p in network.named_parameters() if f"network.{k}".startswith(_WHOLE)]
+    names = _whole(targets)
+    whole = [p for k, p in network.named_parameters() if f"network.{k}".startswith(names)]
     return sizes + [parameter.numel() for parameter in whole]
 
 
@@ -113,7 +133,7 @@ def merge(
     merged = dict(weights)
     try:
         for name, tensor in adapter.items():
-            if name.startswith(_WHOLE):
+            if name.startswith(_WHOLE_NAMES):
                 if merged[name].shape != tensor.shape:
                     raise ValueError(name)
                 merged[name] = tensor.float()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,10 +21,18 @@ from bussynth.generator.config import TARGETS, AdaptConfig, FitConfig, TrainConf
 from bussynth.generator.dataset import MEMORY_LIMIT, training_view
 from bussynth.generator.device import resolve_device
 from bussynth.generator.distributed import World
-from bussynth.generator.lora import adapter_shapes, reached
+from bussynth.generator.lora import WHOLE_TARGETS, adapter_shapes, reached
 from bussynth.generator.network import Architecture, ConditionalUNet
 from bussynth.generator.place import check_apart, check_place
 from bussynth.generator.presets import PRESETS, Preset
+from bussynth.generator.private_config import PrivateConfig
+from bussynth.generator.private_plan import (
+    PrivatePlan,
+    check_public_base,
+    cohort_commitment,
+    plan_private,
+    public_vocabulary,
+)
 from bussynth.generator.storage import ADAPTER_FILE, MODEL_FILE, read_record
 
 __all__ = ["TrainPlan", "check_adapt", "check_train", "recorded"]
@@ -35,6 +43,8 @@ _FREE_KEYS = ("checkpoint_minutes", "checkpoint_steps")
 _UNRECORDED = ("base",)
 # Bytes a tensor of safetensors costs beside its numbers: name, shape and place.
 _HEADER = 140
+_PRIVATE_STEPS = 200
+_PRIVATE_TARGETS = ("attention", "conditions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +63,15 @@ class TrainPlan:
         file_bytes: Estimated size of the file of weights.
         device: Where it would run.
         state: "new", "resume" (an unfinished run of the same command) or "finished".
+        vocabulary: Values of each condition, those of the cohort unless the training is private.
+        private: What a private training releases and costs, or None.
         force: Whether what lies in the place may be replaced.
         finish: Whether an unfinished run ends with the weights it has.
     """
 
     config: FitConfig
     architecture: Architecture
+    vocabulary: Mapping[str, Sequence[str]]
     base: Base | None
     identity: dict[str, Any]
     parameters: int
@@ -67,6 +80,7 @@ class TrainPlan:
     file_bytes: int
     device: str
     state: str
+    private: PrivatePlan | None = None
     force: bool = False
     finish: bool = False
 
@@ -83,13 +97,15 @@ class TrainPlan:
             "file_bytes": self.file_bytes,
             "device": self.device,
             "state": self.state,
+            "private": None if self.private is None else self.private.to_dict(),
             "finish": self.finish,
         }
 
 
 def recorded(config: FitConfig) -> dict[str, Any]:
     """Configuration as a record holds it: without the path of the base."""
-    return {k: v for k, v in config.to_dict().items() if k not in _UNRECORDED}
+    left = {*_UNRECORDED, *(() if config.private else PrivateConfig.names())}
+    return {k: v for k, v in config.to_dict().items() if k not in left}
 
 
 def _preset(
@@ -127,6 +143,9 @@ _Fit = TypeVar("_Fit", bound=FitConfig)
 def _resolve(config: _Fit, preset: Preset, steps: int, world: World) -> _Fit:
     """Fill in the preset's values; a limit in minutes alone means no limit in steps."""
     based = getattr(config, "base", None) is not None
+    if config.private:
+        steps = _PRIVATE_STEPS
+        _check_private(config, world)
     resolved = replace(
         config,
         steps=steps if config.steps is None and config.minutes is None else config.steps,
@@ -144,6 +163,21 @@ def _resolve(config: _Fit, preset: Preset, steps: int, world: World) -> _Fit:
             f"({world.size} processes, accumulate={resolved.accumulate})."
         )
     return resolved
+
+
+def _check_private(config: FitConfig, world: World) -> None:
+    """Refuse settings that have no meaning in a private training."""
+    problems = []
+    if config.minutes is not None:
+        problems.append("minutes: how many steps fit into them depends on the patients; give steps")
+    if config.batch_size is not None:
+        problems.append("batch_size: patients are drawn, not images; give dp_batch")
+    if config.accumulate != 1:
+        problems.append("accumulate: a step is always computed in parts")
+    if world.size > 1:
+        problems.append("several processes: a private training runs in one")
+    if problems:
+        raise UsageError("These settings do not go with dp_epsilon.", problems)
 
 
 def check_train(
@@ -178,17 +212,18 @@ def check_train(
     name, preset = _preset(config.preset, cohort.image_size, config.factor)
     resolved = replace(_resolve(config, preset, preset.steps, World.current(device)), preset=name)
     base = None if config.base is None else open_base(config.base)
+    vocabulary = _vocabulary(cohort, config, base)
     if base is None:
         architecture = Architecture.of(
             preset,
             cohort.image_size,
-            cohort.vocabulary,
+            vocabulary,
             factor=config.factor,
             prediction=config.prediction or "edm",
             augmented=config.augment > 0,
         )
     else:
-        architecture = base.architecture(cohort.image_size, cohort.vocabulary)
+        architecture = base.architecture(cohort.image_size, vocabulary)
         _check_flags(config, architecture)
         resolved = replace(resolved, factor=architecture.factor)
         _check_augment(config, architecture)
@@ -199,8 +234,10 @@ def check_train(
         Path(out),
         resolved,
         network,
+        vocabulary,
         base,
         device,
+        sum(p.numel() for p in network.parameters()),
         [p.numel() * (2 if config.store == "float16" else 4) for p in network.parameters()],
         force=force,
         finish=finish,
@@ -219,22 +256,28 @@ def check_adapt(
     """Check an adaptation without starting it; arguments and errors as of :func:`check_train`."""
     device = resolve_device((options or RunOptions()).device)
     base = open_base(config.base)
-    architecture = base.architecture(cohort.image_size, cohort.vocabulary)
+    vocabulary = _vocabulary(cohort, config, base)
+    architecture = base.architecture(cohort.image_size, vocabulary)
     _check_augment(config, architecture)
     preset = PRESETS.get(base.model.training.get("config", {}).get("preset"), PRESETS["small-64"])
-    resolved = replace(
-        _resolve(config, preset, preset.adapt_steps, World.current(device)), alpha=config.scale
-    )
     network = _network(architecture)
-    _check_targets(config, network)
+    targets = _targets(config, network)
+    resolved = replace(
+        _resolve(config, preset, preset.adapt_steps, World.current(device)),
+        alpha=config.scale,
+        targets=targets,
+    )
+    sizes = adapter_shapes(network, config.rank, targets)
     return _plan(
         cohort,
         Path(out),
         resolved,
         network,
+        vocabulary,
         base,
         device,
-        [2 * count for count in adapter_shapes(network, config.rank, config.targets)],
+        sum(sizes),
+        [2 * count for count in sizes],
         force=force,
         finish=finish,
     )
@@ -267,16 +310,18 @@ def _check_flags(config: TrainConfig, architecture: Architecture) -> None:
         )
 
 
-def _check_targets(config: AdaptConfig, network: ConditionalUNet) -> None:
-    """Refuse chosen parts that the base lacks; all parts together are those that it has."""
-    if set(config.targets) == set(TARGETS):
-        return
-    absent = [target for target in config.targets if not reached(network.unet, target)]
+def _targets(config: AdaptConfig, network: ConditionalUNet) -> tuple[str, ...]:
+    """Parts to adapt: those named, which the base must have, or the usual ones that it has."""
+    there = tuple(one for one in TARGETS if one in WHOLE_TARGETS or reached(network.unet, one))
+    if not config.targets:
+        return tuple(one for one in there if not config.private or one in _PRIVATE_TARGETS)
+    absent = [target for target in config.targets if target not in there]
     if absent:
-        there = ", ".join(target for target in TARGETS if reached(network.unet, target))
         raise UsageError(
-            f"targets: the network of the base has no {', '.join(absent)}; choose among {there}."
+            f"targets: the network of the base has no {', '.join(absent)}; choose among "
+            f"{', '.join(there)}."
         )
+    return config.targets
 
 
 def _check_augment(config: FitConfig, architecture: Architecture) -> None:
@@ -292,14 +337,19 @@ def _plan(
     out: Path,
     config: FitConfig,
     network: ConditionalUNet,
+    vocabulary: Mapping[str, Sequence[str]],
     base: Base | None,
     device: torch.device,
+    trained: int,
     stored: Sequence[int],
     *,
     force: bool,
     finish: bool,
 ) -> TrainPlan:
-    """Check what trainings and adapters have in common; ``stored`` are bytes by tensor."""
+    """Check what trainings and adapters have in common.
+
+    ``trained`` is the number of trained parameters, ``stored`` the bytes of each tensor.
+    """
     if force and finish:
         raise UsageError("finish keeps an unfinished training, force gives it up; choose one.")
     images = len(training_view(cohort))
@@ -312,6 +362,7 @@ def _plan(
     if named is not None:
         check_apart(out, model_folder(named))
     parameters = sum(p.numel() for p in network.parameters())
+    private = _private(cohort, config, base, trained)
     identity = _identity(config, cohort, images, architecture, base)
     state = "new" if force else _state(out, identity)
     if state == "new":
@@ -326,6 +377,7 @@ def _plan(
     return TrainPlan(
         config=config,
         architecture=architecture,
+        vocabulary=vocabulary,
         base=base,
         identity=identity,
         parameters=parameters,
@@ -334,9 +386,29 @@ def _plan(
         file_bytes=sum(stored) + _HEADER * len(stored),
         device=str(device),
         state=state,
+        private=private,
         force=force,
         finish=finish,
     )
+
+
+def _vocabulary(
+    cohort: Cohort, config: FitConfig, base: Base | None
+) -> Mapping[str, Sequence[str]]:
+    return public_vocabulary(config, base) if config.private else cohort.vocabulary
+
+
+def _private(
+    cohort: Cohort, config: FitConfig, base: Base | None, trained: int
+) -> PrivatePlan | None:
+    """Plan of a private training, or None."""
+    if not config.private:
+        return None
+    if cohort.kind == "synthetic":
+        raise UsageError("A synthetic cohort has no patients to protect; train without dp_epsilon.")
+    if base is not None:
+        check_public_base(base, cohort, declared=config.dp_public_base)
+    return plan_private(config, trained)
 
 
 def _identity(
@@ -346,8 +418,9 @@ def _identity(
     as_read_back: dict[str, Any] = json.loads(json.dumps(science))
     return as_read_back | {
         "base": None if base is None else base.model.digest,
-        "cohort": cohort.digest,
-        "images": images,
+        # A model that is private for every patient must not tell which patients it is of.
+        "cohort": cohort_commitment(cohort) if config.private else cohort.digest,
+        "images": None if config.private else images,
         "architecture": architecture.to_dict(),
     }
 

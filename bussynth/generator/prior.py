@@ -20,10 +20,11 @@ import numpy.typing as npt
 from bussynth.errors import IntegrityError
 from bussynth.generator.box_model import BoxModel, fit_boxes
 
-__all__ = ["ConditionPrior"]
+__all__ = ["UNKNOWN", "ConditionPrior"]
 
 _SMOOTHING: Final = 0.5  # pseudo-patients for each value of a column (Jeffreys)
-_UNKNOWN: Final = "?"  # a column that is not stated; no vocabulary value is a question mark
+#: A column that is not stated; no vocabulary value is a question mark.
+UNKNOWN: Final = "?"
 
 Cell = tuple[str, ...]
 
@@ -69,7 +70,7 @@ class ConditionPrior:
         columns = sorted(vocabulary)
         images = Counter(patients)
         weights = np.array([1 / images[patient] for patient in patients])
-        keys = [tuple(row.get(c) or _UNKNOWN for c in columns) for row in conditions]
+        keys = [tuple(row.get(c) or UNKNOWN for c in columns) for row in conditions]
 
         mass: Counter[Cell] = Counter()
         members: dict[Cell, set[str]] = {}
@@ -118,11 +119,11 @@ class ConditionPrior:
         fixed = dict(fixed or {})
         box = fixed.get("lesion_box")
         wanted = {
-            i: fixed[c] or _UNKNOWN for i, c in enumerate(sorted(self.vocabulary)) if c in fixed
+            i: fixed[c] or UNKNOWN for i, c in enumerate(sorted(self.vocabulary)) if c in fixed
         }
         key = self._draw_cell(rng, wanted, lesion=box is not None)
         row: dict[str, Any] = {
-            column: None if value == _UNKNOWN else value
+            column: None if value == UNKNOWN else value
             for column, value in zip(sorted(self.vocabulary), key, strict=True)
         }
         row["lesion_box"] = tuple(box) if box is not None else self._draw_box(rng, row)
@@ -147,8 +148,8 @@ class ConditionPrior:
         drawn: dict[int, str] = dict(wanted)
         for i in sorted(range(len(columns)), key=lambda i: i != where):
             if i not in drawn:
-                pathology = drawn.get(where, _UNKNOWN)
-                options = [_UNKNOWN, *self.vocabulary[columns[i]]]
+                pathology = drawn.get(where, UNKNOWN)
+                options = [UNKNOWN, *self.vocabulary[columns[i]]]
                 shares = np.array(self._shares(columns[i], pathology))
                 if i == where and lesion and "normal" in options:
                     shares[options.index("normal")] = 0
@@ -160,8 +161,8 @@ class ConditionPrior:
     def _rest_share(self, columns: Sequence[str], wanted: Mapping[int, str]) -> float:
         share = 1.0
         for i, value in wanted.items():
-            options = [_UNKNOWN, *self.vocabulary[columns[i]]]
-            pathology = next((v for j, v in wanted.items() if columns[j] == "pathology"), _UNKNOWN)
+            options = [UNKNOWN, *self.vocabulary[columns[i]]]
+            pathology = next((v for j, v in wanted.items() if columns[j] == "pathology"), UNKNOWN)
             share *= self._shares(columns[i], pathology)[options.index(value)]
         return share
 
@@ -232,7 +233,7 @@ class ConditionPrior:
 
     def _sound(self) -> bool:
         """Whether tables and vocabulary fit together."""
-        options = [{_UNKNOWN, *self.vocabulary[column]} for column in sorted(self.vocabulary)]
+        options = [{UNKNOWN, *self.vocabulary[column]} for column in sorted(self.vocabulary)]
         if set(self.values) != set(self.vocabulary):
             return False
         for column, table in self.values.items():
@@ -268,7 +269,7 @@ def _column(
     patients gets no shares of its own: a share next to the smoothing would tell of one patient.
     """
     where = columns.index("pathology") if "pathology" in columns else -1
-    options = [_UNKNOWN, *values]
+    options = [UNKNOWN, *values]
     # "Not stated" gets no pseudo-patients: it appears only where it appeared.
     prior = np.array([0.0] + [_SMOOTHING] * len(values))
 
@@ -284,7 +285,7 @@ def _column(
 
     table = {"any": shares([True] * len(keys))}
     if where >= 0 and index != where:
-        for pathology in sorted({key[where] for key in keys} - {_UNKNOWN}):
+        for pathology in sorted({key[where] for key in keys} - {UNKNOWN}):
             chosen = [key[where] == pathology for key in keys]
             having = {patient for patient, use in zip(patients, chosen, strict=True) if use}
             if len(having) >= min_patients:

@@ -50,7 +50,7 @@ class Restyler(Protocol):
         ...
 
     @property
-    def trained_on(self) -> str:
+    def trained_on(self) -> str | None:
         """Digest of the cohort the model was trained on."""
         ...
 

@@ -36,7 +36,15 @@ from bussynth.generator.network import Architecture, ConditionalUNet
 from bussynth.generator.seeds import derive_seed
 from bussynth.progress import SILENT, Progress
 
-__all__ = ["Schedule", "TrainedWeights", "build_denoiser", "fit"]
+__all__ = [
+    "Schedule",
+    "TrainedWeights",
+    "build_denoiser",
+    "fit",
+    "freeze_unused",
+    "make_optimizer",
+    "set_rate",
+]
 
 _LOG_STEPS = 50
 # Karras et al. 2022 and most pixel diffusion trainings use a shorter second-moment memory than
@@ -87,13 +95,14 @@ class TrainedWeights:
     Attributes:
         weights: Averaged weights by name.
         position: Steps and seconds.
-        loss: Mean training loss of the last logged stretch.
+        loss: Mean training loss of the last logged stretch; None after a private training, which
+            keeps none.
         early: Whether steps of the schedule were left out.
     """
 
     weights: Mapping[str, Tensor]
     position: Position
-    loss: float
+    loss: float | None
     early: bool = False
 
 
@@ -111,6 +120,41 @@ def build_denoiser(architecture: Architecture, seed: int | None = None) -> Denoi
     return denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
+def freeze_unused(denoiser: Denoiser, config: FitConfig) -> None:
+    """Leave out of the training what would get no gradient.
+
+    A base may know of alterations. Untold of any, these weights get no gradient, for which several
+    processes would wait in vain; the average holds them as they are.
+    """
+    if config.augment == 0:
+        for name, parameter in denoiser.named_parameters():
+            if name.startswith(_ALTERED):
+                parameter.requires_grad_(False)
+
+
+def make_optimizer(denoiser: Denoiser, config: FitConfig) -> torch.optim.AdamW:
+    """AdamW of the trained parameters; each group has the ``factor`` of its learning rate."""
+    named = [(name, p) for name, p in denoiser.named_parameters() if p.requires_grad]
+    return torch.optim.AdamW(
+        [
+            {"params": [p for n, p in named if not n.startswith(_CONDITIONS)], "factor": 1.0},
+            {
+                "params": [p for n, p in named if n.startswith(_CONDITIONS)],
+                "factor": 1.0 if config.embedding_rate is None else config.embedding_rate,
+            },
+        ],
+        lr=config.learning_rate or 0.0,
+        betas=_BETAS,
+        weight_decay=config.weight_decay,
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate, times the factor of each group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
 class _Run:
     """One training process: the objects a step needs."""
 
@@ -123,26 +167,9 @@ class _Run:
         self.peak = config.learning_rate or 0.0
         self.world = World.current(device)
         self.average = WeightAverage(denoiser, config.ema_decay or 0.0)
-        if config.augment == 0:
-            # A base may know of alterations. Untold of any, these weights get no gradient, for
-            # which several processes would wait in vain; the average holds them as they are.
-            for name, parameter in denoiser.named_parameters():
-                if name.startswith(_ALTERED):
-                    parameter.requires_grad_(False)
-        named = [(name, p) for name, p in denoiser.named_parameters() if p.requires_grad]
-        self.parameters = [p for _, p in named]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [p for n, p in named if not n.startswith(_CONDITIONS)], "factor": 1.0},
-                {
-                    "params": [p for n, p in named if n.startswith(_CONDITIONS)],
-                    "factor": 1.0 if config.embedding_rate is None else config.embedding_rate,
-                },
-            ],
-            lr=self.peak,
-            betas=_BETAS,
-            weight_decay=config.weight_decay,
-        )
+        freeze_unused(denoiser, config)
+        self.parameters = [p for p in denoiser.parameters() if p.requires_grad]
+        self.optimizer = make_optimizer(denoiser, config)
         self.model = parallel(denoiser)
 
     def step(self, position: Position) -> Tensor:
@@ -169,8 +196,7 @@ class _Run:
         total, failed = self.world.outcome(total, not torch.isfinite(norm))
         if failed:
             raise FloatingPointError
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.peak * group["factor"] * self.schedule.rate(position)
+        set_rate(self.optimizer, self.peak * self.schedule.rate(position))
         self.optimizer.step()
         self.average.update(self.denoiser, position.step + 1)
         return total

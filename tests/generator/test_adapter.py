@@ -222,12 +222,23 @@ def test_parts_that_the_base_lacks(site: Cohort, model_folder: Path, tmp_path: P
     """The base of these tests has no attention."""
     for targets in (("attention",), ("projection", "attention")):
         config = replace(short(model_folder), targets=targets)
-        with pytest.raises(UsageError, match=r"no attention; choose among convolution, projection"):
+        with pytest.raises(
+            UsageError, match=r"no attention; choose among convolution, projection, c"
+        ):
             Generator.adapt(site, tmp_path / "a", config, options=CPU)
     assert not (tmp_path / "a").exists()
 
 
-@pytest.mark.parametrize("targets", [TARGETS, ("attention",), ("convolution", "projection")])
+@pytest.mark.parametrize(
+    "targets",
+    [
+        TARGETS,
+        ("attention",),
+        ("convolution", "projection"),
+        ("conditions",),
+        ("means", "attention"),
+    ],
+)
 def test_the_size_of_an_adapter_is_foretold(targets: tuple[str, ...]) -> None:
     values = (3, 2, 3)
     architecture = Architecture.of(PRESETS["small-64"], (16, 16), {}, augmented=True)

@@ -1,0 +1,231 @@
+"""Planning a private training: from a budget to noise, steps and a forecast.
+
+All of it is computed from what is public, so that it can be shown before anybody looks at a
+patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bussynth.cohort import Cohort
+from bussynth.cohort.cohort import LEDGER_FILE
+from bussynth.errors import UsageError
+from bussynth.generator.base import Base
+from bussynth.generator.config import FitConfig
+from bussynth.generator.lineage import trace
+from bussynth.generator.private_config import BudgetConfig
+from privacy.dp import accounting
+from privacy.dp.errors import DPInputError
+from privacy.dp.ledger import Cap, Ledger
+from privacy.dp.mechanism import SampledGaussian
+from privacy.dp.plan import DPPlan
+
+__all__ = [
+    "PrivatePlan",
+    "budget_cap",
+    "check_public_base",
+    "cohort_commitment",
+    "ledger_path",
+    "open_ledger",
+    "plan_private",
+    "public_vocabulary",
+]
+
+# Share of epsilon for counts and boxes: they are few numbers and need little.
+_COUNTS_SHARE: Final = 0.15
+# Noise over signal of a step: above, little is learned from several hundred steps.
+_HOPELESS: Final = 2.0
+_FEW_PATIENTS: Final = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrivatePlan:
+    """What a private training releases and costs.
+
+    Attributes:
+        training: Constants of the steps.
+        counts: The noisy counts behind the prior.
+        cap: What the ledger of the cohort allows, if this is its first mechanism.
+        epsilon: Of all of it together, at the delta of the cap.
+        noise_to_signal: Noise of a step over the most that its patients can say.
+    """
+
+    training: DPPlan
+    counts: SampledGaussian
+    cap: Cap
+    epsilon: float
+    noise_to_signal: float
+
+    @property
+    def mechanisms(self) -> tuple[SampledGaussian, ...]:
+        """All looks at the patients."""
+        return self.counts, self.training.mechanism
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "epsilon": self.epsilon,
+            "delta": self.cap.delta,
+            "cap": asdict(self.cap),
+            "training": asdict(self.training),
+            "counts": asdict(self.counts),
+            "noise_to_signal": self.noise_to_signal,
+            "advice": list(self.advice()),
+        }
+
+    def advice(self) -> tuple[str, ...]:
+        """What speaks against hopes for a useful model, and what would help."""
+        found = []
+        if self.noise_to_signal > _HOPELESS:
+            found.append(
+                f"the noise of a step is {self.noise_to_signal:.1f} times what all its patients "
+                "together can say: expect a model hardly different from the base. Fewer trained "
+                "parameters (a lower rank, fewer targets), more patients a step (dp_batch) or a "
+                "larger epsilon would help"
+            )
+        if self.cap.patients < _FEW_PATIENTS:
+            found.append(
+                f"fewer than {_FEW_PATIENTS} patients leave little room between useful and "
+                "private; pool with other sites or use the base as it is"
+            )
+        return tuple(found)
+
+
+def plan_private(config: FitConfig, trained: int) -> PrivatePlan:
+    """Plan a private training.
+
+    Args:
+        config: Resolved; ``dp_epsilon`` is given.
+        trained: Number of trained parameters.
+
+    Raises:
+        UsageError: The budget cannot be met, or delta promises nothing.
+    """
+    target, patients = config.dp_epsilon or 0.0, config.dp_patients or 1
+    rate = config.expected_patients / patients
+    steps = config.steps or 1
+    try:
+        cap = budget_cap(config)
+        counts = SampledGaussian(
+            noise_multiplier=accounting.noise_multiplier(
+                _COUNTS_SHARE * target, config.delta, sampling_rate=1.0, steps=1
+            )
+        )
+        noise = accounting.noise_multiplier(
+            target, config.delta, sampling_rate=rate, steps=steps, spent=[counts]
+        )
+        training = DPPlan(
+            sampling_rate=rate,
+            expected_patients=float(config.expected_patients),
+            steps=steps,
+            noise_multiplier=noise,
+            clip_norm=config.clip_norm,
+            images_per_patient=config.images_per_patient,
+            noise_multiplicity=config.noise_multiplicity,
+        )
+        spent = accounting.epsilon([counts, training.mechanism], config.delta)
+    except DPInputError as error:
+        raise UsageError(error.message, error.problems) from error
+    return PrivatePlan(
+        training=training,
+        counts=counts,
+        cap=cap,
+        epsilon=spent.epsilon,
+        noise_to_signal=training.noise_to_signal(trained),
+    )
+
+
+def budget_cap(config: BudgetConfig) -> Cap:
+    """What the ledger of a cohort allows, if this is the first look at it.
+
+    Raises:
+        UsageError: Delta promises nothing.
+    """
+    try:
+        return Cap(
+            epsilon=config.dp_cap or config.dp_epsilon or 0.0,
+            delta=config.delta,
+            patients=config.dp_patients or 1,
+        )
+    except DPInputError as error:
+        raise UsageError(error.message, error.problems) from error
+
+
+def public_vocabulary(config: FitConfig, base: Base | None) -> dict[str, tuple[str, ...]]:
+    """Conditions of a private model: those of the base, and those that are declared.
+
+    What values occur among the patients is itself a look at them, so the cohort is not asked.
+
+    Raises:
+        UsageError: There are none.
+    """
+    words = {} if base is None else {c: tuple(v) for c, v in base.model.vocabulary.items()}
+    words |= {column: tuple(values) for column, values in config.dp_values.items()}
+    if not words:
+        raise UsageError(
+            "A private training from scratch does not look up which values its conditions take; "
+            "declare them, as in --dp-values pathology=benign,malignant --dp-values device=a,b."
+        )
+    return words
+
+
+def check_public_base(base: Base, cohort: Cohort, *, declared: bool) -> None:
+    """Refuse a base that may have seen these patients, or others that are not public.
+
+    A base in the box has learned from phantoms and from published data. Any other must be known
+    to have seen phantoms only, or be declared public.
+
+    Raises:
+        UsageError: The base has seen the cohort, or nobody says that it is public.
+    """
+    lineage = trace(base.model.training)
+    own = base.record()["cohort"] or {}
+    if cohort.digest in [own.get("digest"), *(one.cohort for one in lineage.ancestors)]:
+        raise UsageError(
+            "The base was trained on this very cohort, so its weights tell of the patients "
+            "whatever is added now; choose another base."
+        )
+    if base.name is None and not declared and not lineage.phantoms_only(own.get("kind")):
+        raise UsageError(
+            "The base is not known to be public: its record does not lead back to phantoms alone. "
+            "If it was trained on public data alone, declare it with --dp-public-base; else the "
+            "guarantee would not cover what the base has seen."
+        )
+
+
+def ledger_path(cohort: Cohort) -> Path:
+    """Where the ledger of a cohort lies."""
+    return cohort.path / LEDGER_FILE
+
+
+def cohort_commitment(cohort: Cohort) -> str | None:
+    """A name of the cohort that tells nothing to whom the ledger is not open; None without one.
+
+    Raises:
+        UsageError: The ledger is damaged or of other patients.
+    """
+    if not ledger_path(cohort).exists():
+        return None
+    return open_ledger(cohort).commitment
+
+
+def open_ledger(cohort: Cohort, cap: Cap | None = None) -> Ledger:
+    """Open the ledger of a cohort.
+
+    Args:
+        cohort: The cohort.
+        cap: Make the ledger with this cap, if there is none; and refuse one with another cap.
+
+    Raises:
+        UsageError: It is missing, damaged, of other patients, or has another cap.
+    """
+    path = ledger_path(cohort)
+    try:
+        if cap is None:
+            return Ledger.open(path, subject=cohort.digest)
+        return Ledger.create_or_open(path, subject=cohort.digest, cap=cap)
+    except DPInputError as error:
+        raise UsageError(error.message, error.problems) from error
