@@ -58,5 +58,5 @@ def adapt(
     return Outcome(
         data={"adapter": str(out), "digest": model.digest, "training": record},
         text=f"Adapter in {out} ({size:.1f} MB, {record['trained_parameters']:,} parameters): "
-        f"{record['steps']} steps in {record['seconds']:.0f} s, {outcome_words(record)}",
+        f"{outcome_words(record)}",
     )

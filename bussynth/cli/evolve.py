@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bussynth.cli.private import outcome_words
+from bussynth.cli.private import claim_words
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.generator.evolution_config import EvolveConfig
 
@@ -49,8 +49,8 @@ def evolve(
     made = evolve_cohort(
         opened, out, config, options=run.options, progress=run.progress, force=run.force
     )
-    provenance = made.provenance
+    privacy = made.provenance["privacy"]
     return Outcome(
-        data={"cohort": str(out), "digest": made.digest, "privacy": provenance["privacy"]},
-        text=f"{made.counts['images']} synthetic images in {out}; {outcome_words(provenance)}",
+        data={"cohort": str(out), "digest": made.digest, "privacy": privacy},
+        text=f"{made.counts['images']} synthetic images in {out}; {claim_words(privacy)}",
     )

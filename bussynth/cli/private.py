@@ -10,7 +10,7 @@ from privacy.dp.rounding import rounded_up
 if TYPE_CHECKING:
     from bussynth.generator.private_plan import PrivatePlan
 
-__all__ = ["outcome_words", "plan_words"]
+__all__ = ["claim_words", "outcome_words", "plan_words"]
 
 
 def plan_words(plan: PrivatePlan | None) -> str:
@@ -33,10 +33,15 @@ def plan_words(plan: PrivatePlan | None) -> str:
 
 
 def outcome_words(record: Mapping[str, Any]) -> str:
-    """How a training ended: its loss, or what it has cost."""
-    privacy = record.get("privacy")
+    """How a training ended: its time and loss, or what it has cost."""
+    privacy, steps = record.get("privacy"), f"{record['steps']} steps"
     if privacy is None:
-        return f"loss {record['loss']:.4g}"
+        return f"{steps} in {record['seconds']:.0f} s, loss {record['loss']:.4g}"
+    return f"{steps}, {claim_words(privacy)}"
+
+
+def claim_words(privacy: Mapping[str, Any]) -> str:
+    """The guarantee of a record in a few words."""
     return (
         f"({rounded_up(privacy['epsilon']):.3g}, {rounded_up(privacy['delta']):.3g})-"
         "differentially private for every patient, everything in the ledger of the cohort included"

@@ -55,6 +55,5 @@ def train(
     record = dict(model.training)
     return Outcome(
         data={"model": str(out), "digest": model.digest, "training": record},
-        text=f"Model in {out}: {record['steps']} steps in {record['seconds']:.0f} s, "
-        f"{outcome_words(record)}",
+        text=f"Model in {out}: {outcome_words(record)}",
     )

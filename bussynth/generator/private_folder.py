@@ -81,6 +81,7 @@ def train_privately(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progre
         "cohort": {"digest": None, "kind": cohort.kind},
         "images": None,
         "patients": None,
+        "seconds": None,  # a matter of how many were drawn
     }
     public = {} if plan.base is None else {"base": plan.base.model.digest}
     record["privacy"] = privacy_record(ledger, _COVERED, public)

@@ -183,14 +183,14 @@ def _train(
     average = WeightAverage(denoiser, config.ema_decay or 0.0)
     position, _ = restore(folder, denoiser, average, optimizer)
     begun = next(one for one in ledger.registered() if one.identity == identity)
-    finish = finish or begun.closed
+    taken, total = begun.taken, plan.training.steps
+    finish = finish or begun.closed or taken == total
     if finish and position.step == 0:
         raise UsageError(
-            f"The training in {folder} has not taken a step, so there is no average to keep; "
-            "leave --finish out, or start again with --force."
+            f"The training in {folder} has kept no step, so there is no average to make a model "
+            "of; leave --finish out, or start again with --force. What it cost stays spent."
         )
     schedule, rate = Schedule.of(config), config.learning_rate or 0.0
-    taken, total = begun.taken, plan.training.steps
     steps = private_steps(
         denoiser,
         _losses(data, denoiser, transform, config, plan, device),
@@ -203,7 +203,7 @@ def _train(
     with progress.task("Training privately", total=total, unit="steps", done=taken) as task:
         start, offset, saved = time.monotonic(), position.seconds, -_SECONDS_BETWEEN
         spent = f"{rounded_up(plan.epsilon):.3g}"
-        while taken < total and not finish:
+        while not finish and taken < total:
             set_rate(optimizer, rate * schedule.rate(replace(position, step=taken)))
             taken = next(steps)
             average.update(denoiser, taken)

@@ -81,7 +81,7 @@ def test_nothing_else_of_the_patients_is_left_in_the_folder(trained: tuple[Cohor
     assert cohort.digest not in text
     assert "matrix" not in text, "a value that nobody declared"
     record = read_record(folder)["training"]
-    assert record["loss"] is None
+    assert record["loss"] is record["seconds"] is None, "a step takes longer with more patients"
     assert record["images"] is record["patients"] is record["identity"]["images"] is None
     assert record["identity"]["cohort"].startswith("hmac-sha256:")
 
