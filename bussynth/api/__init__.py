@@ -1,0 +1,28 @@
+"""The verbs as Python functions: paths first, settings by keyword.
+
+Each function takes the settings of its verb (the flags of the command line, the keys of
+the TOML file) as keyword arguments. What only changes the speed is given as ``workers``,
+``device`` and ``batch_size``.
+"""
+
+from __future__ import annotations
+
+from bussynth.api.cohorts import ingest_folder, phantom, split
+from bussynth.api.generators import adapt, evolve, generate, restyle, train, wrap
+from bussynth.api.judgements import audit, card, evaluate, export
+
+__all__ = [
+    "adapt",
+    "audit",
+    "card",
+    "evaluate",
+    "evolve",
+    "export",
+    "generate",
+    "ingest_folder",
+    "phantom",
+    "restyle",
+    "split",
+    "train",
+    "wrap",
+]
