@@ -313,7 +313,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_weights(
         shutil.copytree(tmp_path / "m", tmp_path / "kept")
         # No way on, but the average of the five good steps makes a model.
         with monkeypatch.context() as killed:
-            killed.setattr(folder, "_write", StopAfter.stop)
+            killed.setattr(folder, "write_trained", StopAfter.stop)
             with pytest.raises(Stop):
                 Generator.train(cohort, tmp_path / "kept", SHORT, options=CPU, finish=True)
         early = Generator.train(cohort, tmp_path / "kept", SHORT, options=CPU, finish=True)
