@@ -10,6 +10,7 @@ import typer
 from bussynth.cli.private import claim_words
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.generator.evolution_config import EvolveConfig
+from privacy.dp.rounding import rounded_up
 
 __all__ = ["evolve"]
 
@@ -44,7 +45,9 @@ def evolve(
                 "noise_multiplier": plan.noise_multiplier,
             },
             text=f"{plan.rounds} rounds of votes on {sum(plan.candidates)} images; each vote count "
-            f"has a noise of {plan.noise_multiplier:.3g} patients.",
+            f"has a noise of {plan.noise_multiplier:.3g} patients. Epsilon "
+            f"{rounded_up(plan.epsilon(config.delta)):.3g} at delta {config.delta:.3g} for every "
+            "patient, spent with the first round.",
         )
     made = evolve_cohort(
         opened, out, config, options=run.options, progress=run.progress, force=run.force

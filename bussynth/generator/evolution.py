@@ -37,6 +37,7 @@ from bussynth.generator.private_plan import (
     open_ledger,
 )
 from bussynth.generator.private_record import privacy_record
+from bussynth.generator.refusals import refusals
 from bussynth.generator.seeds import derive_seed
 from bussynth.progress import SILENT, Progress
 from privacy.dp.errors import DPInputError
@@ -133,6 +134,7 @@ class _Breeder:
         ]
 
 
+@refusals()
 def check_evolve(
     cohort: Cohort, out: Path | str, config: EvolveConfig, *, force: bool = False
 ) -> EvolutionPlan:
@@ -162,18 +164,16 @@ def check_evolve(
     Cohort.check_place(out, "synthetic", force=force)
     budget_cap(config)
     each, rest = divmod(config.candidates, len(classes))
-    try:
-        return EvolutionPlan.calibrated(
-            epsilon=config.dp_epsilon or 0.0,
-            delta=config.delta,
-            rounds=config.rounds,
-            candidates=tuple(each + (i < rest) for i in range(len(classes))),
-            threshold=config.threshold,
-        )
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+    return EvolutionPlan.calibrated(
+        epsilon=config.dp_epsilon or 0.0,
+        delta=config.delta,
+        rounds=config.rounds,
+        candidates=tuple(each + (i < rest) for i in range(len(classes))),
+        threshold=config.threshold,
+    )
 
 
+@refusals()
 def evolve_cohort(
     cohort: Cohort,
     out: Path | str,
@@ -204,7 +204,7 @@ def evolve_cohort(
     breeder = _Breeder(generator, config, options)
     ledger = open_ledger(cohort, budget_cap(config))
     work = _Work(out, [generator.digest, cohort_commitment(cohort), config.to_dict()])
-    identity = _register(ledger, plan, work.run)
+    identity = _register(ledger, plan, work)
     view = training_view(cohort)
     last = work.last()
     with progress.task(
@@ -250,15 +250,21 @@ def evolve_cohort(
     return result
 
 
-def _register(ledger: Ledger, plan: EvolutionPlan, run: str) -> str:
+def _register(ledger: Ledger, plan: EvolutionPlan, work: _Work) -> str:
     """Reserve all rounds, or find what an earlier start of this run has reserved."""
     for one in ledger.registered():
-        if one.public.get("run") == run:
+        if one.public.get("run") == work.run:
             return one.identity
+    if work.last() is not None:
+        raise UsageError(
+            "The ledger does not know of this evolution, which has asked the patients: it was cut, "
+            "or is an older copy. Bring back the ledger that paid for it."
+        )
     try:
-        return ledger.register(_PURPOSE, plan.mechanism, {"run": run, **asdict(plan)})
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+        return ledger.register(_PURPOSE, plan.mechanism, {"run": work.run, **asdict(plan)})
+    except DPInputError:
+        work.remove()  # nothing is under way
+        raise
 
 
 def _wanted(votes: npt.NDArray[np.float64], plan: EvolutionPlan, n: int) -> list[int]:

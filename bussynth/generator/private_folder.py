@@ -22,9 +22,9 @@ from bussynth.generator.plan import TrainPlan
 from bussynth.generator.private_plan import cohort_commitment, open_ledger
 from bussynth.generator.private_record import privacy_record
 from bussynth.generator.private_training import fit_privately
+from bussynth.generator.refusals import refusals
 from bussynth.generator.transform import Haar
 from bussynth.progress import Progress
-from privacy.dp.errors import DPInputError
 from privacy.dp.preflight import check_network
 
 __all__ = ["train_privately"]
@@ -35,6 +35,7 @@ _COVERED: Final = (
 )
 
 
+@refusals()
 def train_privately(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) -> None:
     """Carry out a plan up to and including ``model.json``, or ``adapter.json``.
 
@@ -51,10 +52,7 @@ def train_privately(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progre
         raise UsageError("The plan is not of a private training.")
     device, config = torch.device(plan.device), plan.config
     denoiser = build(plan)
-    try:
-        check_network(denoiser)
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+    check_network(denoiser)
     ledger = open_ledger(cohort, plan.private.cap)
     if plan.state == "new":
         identity = plan.identity | {"cohort": cohort_commitment(cohort)}

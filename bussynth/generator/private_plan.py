@@ -17,8 +17,8 @@ from bussynth.generator.base import Base
 from bussynth.generator.config import FitConfig
 from bussynth.generator.lineage import trace
 from bussynth.generator.private_config import BudgetConfig
+from bussynth.generator.refusals import refusals
 from privacy.dp import accounting
-from privacy.dp.errors import DPInputError
 from privacy.dp.ledger import Cap, Ledger
 from privacy.dp.mechanism import SampledGaussian
 from privacy.dp.plan import DPPlan
@@ -94,6 +94,7 @@ class PrivatePlan:
         return tuple(found)
 
 
+@refusals()
 def plan_private(config: FitConfig, trained: int) -> PrivatePlan:
     """Plan a private training.
 
@@ -107,28 +108,25 @@ def plan_private(config: FitConfig, trained: int) -> PrivatePlan:
     target, patients = config.dp_epsilon or 0.0, config.dp_patients or 1
     rate = config.expected_patients / patients
     steps = config.steps or 1
-    try:
-        cap = budget_cap(config)
-        counts = SampledGaussian(
-            noise_multiplier=accounting.noise_multiplier(
-                _COUNTS_SHARE * target, config.delta, sampling_rate=1.0, steps=1
-            )
+    cap = budget_cap(config)
+    counts = SampledGaussian(
+        noise_multiplier=accounting.noise_multiplier(
+            _COUNTS_SHARE * target, config.delta, sampling_rate=1.0, steps=1
         )
-        noise = accounting.noise_multiplier(
-            target, config.delta, sampling_rate=rate, steps=steps, spent=[counts]
-        )
-        training = DPPlan(
-            sampling_rate=rate,
-            expected_patients=float(config.expected_patients),
-            steps=steps,
-            noise_multiplier=noise,
-            clip_norm=config.clip_norm,
-            images_per_patient=config.images_per_patient,
-            noise_multiplicity=config.noise_multiplicity,
-        )
-        spent = accounting.epsilon([counts, training.mechanism], config.delta)
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+    )
+    noise = accounting.noise_multiplier(
+        target, config.delta, sampling_rate=rate, steps=steps, spent=[counts]
+    )
+    training = DPPlan(
+        sampling_rate=rate,
+        expected_patients=float(config.expected_patients),
+        steps=steps,
+        noise_multiplier=noise,
+        clip_norm=config.clip_norm,
+        images_per_patient=config.images_per_patient,
+        noise_multiplicity=config.noise_multiplicity,
+    )
+    spent = accounting.epsilon([counts, training.mechanism], config.delta)
     return PrivatePlan(
         training=training,
         counts=counts,
@@ -138,20 +136,18 @@ def plan_private(config: FitConfig, trained: int) -> PrivatePlan:
     )
 
 
+@refusals()
 def budget_cap(config: BudgetConfig) -> Cap:
     """What the ledger of a cohort allows, if this is the first look at it.
 
     Raises:
         UsageError: Delta promises nothing.
     """
-    try:
-        return Cap(
-            epsilon=config.dp_cap or config.dp_epsilon or 0.0,
-            delta=config.delta,
-            patients=config.dp_patients or 1,
-        )
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+    return Cap(
+        epsilon=config.dp_cap or config.dp_epsilon or 0.0,
+        delta=config.delta,
+        patients=config.dp_patients or 1,
+    )
 
 
 def public_vocabulary(config: FitConfig, base: Base | None) -> dict[str, tuple[str, ...]]:
@@ -212,6 +208,7 @@ def cohort_commitment(cohort: Cohort) -> str | None:
     return open_ledger(cohort).commitment
 
 
+@refusals()
 def open_ledger(cohort: Cohort, cap: Cap | None = None) -> Ledger:
     """Open the ledger of a cohort.
 
@@ -223,9 +220,6 @@ def open_ledger(cohort: Cohort, cap: Cap | None = None) -> Ledger:
         UsageError: It is missing, damaged, of other patients, or has another cap.
     """
     path = ledger_path(cohort)
-    try:
-        if cap is None:
-            return Ledger.open(path, subject=cohort.digest)
-        return Ledger.create_or_open(path, subject=cohort.digest, cap=cap)
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+    if cap is None:
+        return Ledger.open(path, subject=cohort.digest)
+    return Ledger.create_or_open(path, subject=cohort.digest, cap=cap)

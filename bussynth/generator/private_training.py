@@ -48,7 +48,7 @@ from bussynth.generator.training import (
 )
 from bussynth.generator.transform import Haar
 from bussynth.progress import SILENT, Progress
-from privacy.dp.errors import DPInputError
+from privacy.dp.errors import BudgetError
 from privacy.dp.histogram import noisy_sum
 from privacy.dp.ledger import Ledger
 from privacy.dp.rounding import rounded_up
@@ -104,12 +104,12 @@ def fit_privately(
         finish: Take no more steps; what was planned is spent all the same.
 
     Raises:
-        UsageError: The ledger's cap would be exceeded, the network cannot be trained privately, or
-            there is nothing to finish.
-        DPInputError: The ledger cannot be used.
+        UsageError: The ledger has lost this training, or there is nothing to finish.
+        DPInputError: The cap would be exceeded, the ledger cannot be used, or the network cannot
+            be trained privately.
     """
     released = read_private(folder)
-    counting, training = _register(ledger, plan, released["run"])
+    counting, training = _register(ledger, plan, released["run"], begun="counts" in released)
     size = data.images.shape[1], data.images.shape[2]
     if "counts" not in released:
         vectors = patient_vectors(data.conditions, data.patients, vocabulary, size)
@@ -136,27 +136,29 @@ def fit_privately(
     return PrivateFit(trained, prior)
 
 
-def _register(ledger: Ledger, plan: PrivatePlan, run: str) -> tuple[str, str]:
+def _register(ledger: Ledger, plan: PrivatePlan, run: str, *, begun: bool) -> tuple[str, str]:
     """Reserve the whole plan, or find what an earlier start of this run has reserved."""
     found = {
         one.purpose: one.identity for one in ledger.registered() if one.public.get("run") == run
     }
     if found:
         return found[_COUNTS], found[_STEPS]
-    public = {"run": run, **asdict(plan.training)}
-    try:
-        counting, training = ledger.register_plan(
-            [(_COUNTS, plan.counts, public), (_STEPS, plan.training.mechanism, public)]
+    if begun:
+        raise UsageError(
+            "The ledger does not know of this training, which has looked at the patients: it was "
+            "cut, or is an older copy. Bring back the ledger that paid for it."
         )
-    except DPInputError as error:
-        raise UsageError(error.message, error.problems) from error
+    public = {"run": run, **asdict(plan.training)}
+    counting, training = ledger.register_plan(
+        [(_COUNTS, plan.counts, public), (_STEPS, plan.training.mechanism, public)]
+    )
     return counting, training
 
 
 def _charge_counts(ledger: Ledger, identity: str) -> None:
     try:
         ledger.charge(identity)
-    except DPInputError as error:
+    except BudgetError as error:
         raise UsageError(
             "The training was killed between paying for its counts and keeping them. They are "
             "spent; start again with --force."

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from audits.features.random_multiscale import RandomMultiscaleMap
 from bussynth.cli import app
 from bussynth.cohort import Cohort
+from bussynth.cohort.cohort import LEDGER_FILE
 from bussynth.config import RunOptions
 from bussynth.errors import UsageError
 from bussynth.generator import evolution
@@ -123,6 +124,7 @@ def test_what_cannot_be_bred(
         check_evolve(made, tmp_path / "t", config)
     with pytest.raises(UsageError, match="cap of these patients"):
         evolve_cohort(hospital, tmp_path / "t", asked(model_folder, seed=1), options=CPU)
+    assert not list(tmp_path.glob(".t*")), "a refusal leaves nothing"
 
 
 def test_on_the_command_line(hospital: Cohort, model_folder: Path, tmp_path: Path) -> None:
@@ -131,8 +133,4 @@ def test_on_the_command_line(hospital: Cohort, model_folder: Path, tmp_path: Pat
     shown = CliRunner().invoke(app.app, arguments)
     assert shown.exit_code == 0, shown.output
     assert "8 rounds of votes on 200 images" in shown.output
-    assert open_ledger_missing(hospital), "a plan spends nothing"
-
-
-def open_ledger_missing(cohort: Cohort) -> bool:
-    return not (cohort.path / "privacy-ledger.sqlite").exists()
+    assert not (hospital.path / LEDGER_FILE).exists(), "a plan spends nothing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,15 @@ from bussynth.generator.generate import generate_cohort
 from bussynth.generator.generator import Generator
 from bussynth.generator.plan import check_adapt, check_train
 from bussynth.generator.private_config import PrivateConfig
-from bussynth.generator.private_plan import check_public_base, open_ledger, plan_private
+from bussynth.generator.private_plan import (
+    budget_cap,
+    check_public_base,
+    open_ledger,
+    plan_private,
+)
 from bussynth.generator.storage import read_record
 from bussynth.modelcard.privacy import dp_claim
+from privacy.dp.errors import BudgetError
 
 CPU = RunOptions(device="cpu")
 PUBLIC: dict[str, Any] = {
@@ -139,6 +145,27 @@ def test_a_stopped_training_goes_on_and_pays_once(
     Generator.adapt(hospital, out, config, options=CPU)
     assert [one.taken for one in open_ledger(hospital).registered()] == [1, 3]
     assert read_record(out)["training"]["steps"] == 3
+
+
+def test_a_ledger_that_lost_the_training_or_is_in_use_stops_it(
+    hospital: Cohort, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, config = tmp_path / "adapter", private(model_folder)
+    open_ledger(hospital, budget_cap(config))
+    before = shutil.copy(hospital.path / LEDGER_FILE, tmp_path / "backup")
+    with monkeypatch.context() as patch:
+        # As if another run had taken all steps in the meantime.
+        patch.setattr(private_training, "private_steps", _taken)
+        with pytest.raises(UsageError, match="all 3 are charged"):
+            Generator.adapt(hospital, out, config, options=CPU)
+    shutil.copy(before, hospital.path / LEDGER_FILE)
+    with pytest.raises(UsageError, match="older copy"):
+        Generator.adapt(hospital, out, config, options=CPU)
+
+
+def _taken(*_: Any) -> Iterator[int]:
+    raise BudgetError("No further step may be taken: all 3 are charged.")
+    yield 0
 
 
 def test_finishing_early_keeps_what_there_is(
