@@ -116,6 +116,12 @@ def ours(rows: Rows, *, adapted: bool) -> Callable[[], object]:
     return step
 
 
+def noise(rows: Rows, *, adapted: bool) -> Callable[[], object]:
+    """The secret noise of one of our steps, which does not grow with the patients."""
+    total = PatientSum(trained(network(adapted=adapted)), 1.0)
+    return lambda: total.release(1.0, float(rows.patients))
+
+
 def opacus(rows: Rows, mode: str, *, adapted: bool) -> Callable[[], object]:
     """A step of Opacus on single rows."""
     from opacus import GradSampleModule
@@ -202,6 +208,7 @@ def main() -> None:
             ways = {
                 PLAIN: plain(rows, adapted=adapted),
                 "ours": ours(rows, adapted=adapted),
+                "of that, noise": noise(rows, adapted=adapted),
                 "Opacus, hooks": opacus(rows, "hooks", adapted=adapted),
                 "Opacus, ghost": opacus(rows, "ghost", adapted=adapted),
                 "functorch": functorch(rows, adapted=adapted),
