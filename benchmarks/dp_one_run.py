@@ -2,9 +2,9 @@
 
     python -m benchmarks.dp_one_run [--repeats N] [--canaries N]
 
-Each line trains crafted canaries anew (:mod:`privacy.dp.canaries`), with a share of the noise that the
-claim counts on, or drawing more of them than it counts on, and asks for the lower bound on epsilon at
-95 % (Steinke et al. 2023, arXiv:2305.08846). Randomness is secret, so runs differ.
+Each line trains crafted canaries anew (:mod:`privacy.dp.canaries`), with a share of the noise that
+the claim counts on, or drawing more of them than it counts on, and asks for the lower bound on
+epsilon at 95 % (Steinke et al. 2023, arXiv:2305.08846). Randomness is secret, so runs differ.
 """
 
 from __future__ import annotations
