@@ -20,6 +20,7 @@ from bussynth.generator.checkpoint import CHECKPOINT_FILE, TRAINING_FILE, write_
 from bussynth.generator.conditions import ConditionEncoder
 from bussynth.generator.config import AdaptConfig, TrainConfig
 from bussynth.generator.dataset import TrainingSet, training_view
+from bussynth.generator.design import Design
 from bussynth.generator.diffusion import Denoiser
 from bussynth.generator.distributed import World
 from bussynth.generator.lora import adapter_names, inject
@@ -88,7 +89,7 @@ def load_data(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progress) ->
     return TrainingSet.load(training_view(cohort), encoder, out, progress)
 
 
-def build(plan: TrainPlan) -> Denoiser:
+def build(plan: Design | TrainPlan) -> Denoiser:
     """The network a plan starts from."""
     denoiser = build_denoiser(plan.architecture, plan.config.seed)
     if plan.base is not None:

@@ -168,18 +168,24 @@ def public_vocabulary(config: FitConfig, base: Base | None) -> dict[str, tuple[s
     return words
 
 
-def check_public_base(base: Base, cohort: Cohort, *, declared: bool) -> None:
+def check_public_base(base: Base, cohort: Cohort | None, *, declared: bool) -> None:
     """Refuse a base that may have seen these patients, or others that are not public.
 
     A base in the box has learned from phantoms and from published data. Any other must be known
     to have seen phantoms only, or be declared public.
+
+    Args:
+        base: The base.
+        cohort: Whom to learn from; None before that is known.
+        declared: Whether somebody says that the base is public.
 
     Raises:
         UsageError: The base has seen the cohort, or nobody says that it is public.
     """
     lineage = trace(base.model.training)
     own = base.record()["cohort"] or {}
-    if cohort.digest in [own.get("digest"), *(one.cohort for one in lineage.ancestors)]:
+    seen = [own.get("digest"), *(one.cohort for one in lineage.ancestors)]
+    if cohort is not None and cohort.digest in seen:
         raise UsageError(
             "The base was trained on this very cohort, so its weights tell of the patients "
             "whatever is added now; choose another base."

@@ -67,10 +67,10 @@ def test_image_size(cohort: Cohort, tmp_path: Path) -> None:
 
 
 def test_indivisible_size_is_refused(cohort: Cohort, tmp_path: Path) -> None:
-    from bussynth.generator import plan
+    from bussynth.generator import design
 
     with pytest.raises(UsageError, match="divisible by 4, but images are 18x16"):
-        plan._preset(TINY.preset, (16, 18))
+        design._preset(TINY.preset, (16, 18))
 
 
 def test_presets_are_named_in_the_config() -> None:
