@@ -41,6 +41,7 @@ __all__ = [
     "noise_multiplier",
     "pld_accountant",
     "profile",
+    "rdp_epsilon",
 ]
 
 ADJACENCY: Final = "add or remove one patient, with all images"
@@ -159,8 +160,18 @@ def _epsilon(done: tuple[SampledGaussian, ...], delta: float, adaptive: bool) ->
         delta=delta,
         pld=pld,
         prv=_prv(done, delta) if pld <= _HOPELESS else None,
-        rdp=float(_rdp_accountant(done, _ORDERS).get_epsilon(delta)) if adaptive else None,
+        rdp=rdp_epsilon(done, delta) if adaptive else None,
     )
+
+
+def rdp_epsilon(mechanisms: Sequence[SampledGaussian], delta: float) -> float:
+    """Epsilon of mechanisms together by sums of Renyi divergences, of the order that says least.
+
+    Args:
+        mechanisms: All that looked at the patients, at least one step of them.
+        delta: In (0, 1).
+    """
+    return float(_rdp_accountant(_done(mechanisms), _ORDERS).get_epsilon(delta))
 
 
 def filter_epsilon(

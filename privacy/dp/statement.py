@@ -17,12 +17,13 @@ from privacy.dp.comparisons import epsilon_replacing
 from privacy.dp.ledger import Ledger
 from privacy.dp.rounding import rounded_up
 
-__all__ = ["SCHEMA", "Statement", "state"]
+__all__ = ["NOT_COVERED", "SCHEMA", "STATED_CAP", "STATED_LARGER", "UNIT", "Statement", "state"]
 
 SCHEMA: Final = "bussynth-dp-statement/1"
-_CAP: Final = "the cap of all plans"
-_UNIT: Final = "a patient of this site, with all images"
-_NOT_COVERED: Final = (
+STATED_CAP: Final = "the cap of all plans"
+STATED_LARGER: Final = "the larger"
+UNIT: Final = "a patient of this site, with all images"
+NOT_COVERED: Final = (
     "that the patient's hospital took part, and what is true of patients in general",
     "a patient who is in the data under two identities, or at another site as well",
     "the same patients in another cohort, or in another copy of this one with a ledger of its own",
@@ -86,7 +87,7 @@ class Statement:
                 "as a plan may follow from what another released, Renyi divergences were added up, "
                 f"which say {_up(found['rdp'])}"
             )
-        stated = "the cap is stated" if found["stated"] == _CAP else "the larger is stated"
+        stated = "the cap is stated" if found["stated"] == STATED_CAP else "the larger is stated"
         words = f"Accounting: {'; '.join(said)}; {stated}."
         if found["epsilon_replacing"] is not None:
             words += (
@@ -129,7 +130,7 @@ def state(
             # is proved: what was spent so far depends on results, as the choice to go on did.
             "epsilon": ledger.cap.epsilon if adaptive else spent.epsilon,
             "delta": spent.delta,
-            "unit": _UNIT,
+            "unit": UNIT,
             "adjacency": ADJACENCY,
             "model": "central",
         },
@@ -148,12 +149,12 @@ def state(
             "pld": spent.pld,
             "prv": spent.prv,
             "rdp": spent.rdp,
-            "stated": _CAP if adaptive else "the larger",
+            "stated": STATED_CAP if adaptive else STATED_LARGER,
             # Composed from whole privacy losses, which proves nothing of plans that follow results.
             "epsilon_replacing": (None if adaptive else epsilon_replacing(mechanisms, spent.delta)),
             "libraries": {name: version(name) for name in ("dp-accounting", "opacus")},
         },
-        "scope": {"covered": list(covered), "not_covered": [*_NOT_COVERED, *not_covered]},
+        "scope": {"covered": list(covered), "not_covered": [*NOT_COVERED, *not_covered]},
         "public_inputs": dict(public_inputs),
         "tuning": tuning,
         "randomness": {
