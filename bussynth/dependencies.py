@@ -6,7 +6,10 @@ from bussynth.errors import MissingDependencyError
 
 __all__ = ["missing_dependency"]
 
-_FULL = {"diffusers", "faiss", "matplotlib", "pandas", "safetensors", "scipy", "skimage", "torch"}
+_FULL = {
+    *("diffusers", "dp_accounting", "faiss", "matplotlib", "opacus", "pandas", "safetensors"),
+    *("scipy", "skimage", "torch"),
+}
 
 
 def missing_dependency(error: ModuleNotFoundError) -> MissingDependencyError | None:

@@ -176,37 +176,43 @@ def card(
 def export(
     synthetic: Path | str,
     *,
-    audit: Path | str,
     key: Path | str,
     out: Path | str,
+    audit: Path | str | None = None,
+    ledger: Path | str | None = None,
     force: bool = False,
     progress: Progress = SILENT,
     **settings: Any,
 ) -> PackageInfo:
-    """Pack an audited synthetic cohort and sign it.
+    """Pack a synthetic cohort under one of two privacy claims and sign it.
 
     Args:
         synthetic: The synthetic cohort.
-        audit: Folder that the audit wrote.
         key: Private key that signs.
         out: Folder of the package.
+        audit: Folder that the audit wrote; needed unless ``claim="formal-dp"``, and refused then.
+        ledger: With ``claim="formal-dp"``: the real cohort, to compare the statement with its
+            ledger.
         force: Replace an earlier output.
         progress: Where to report.
         settings: Fields of :class:`bussynth.package.export_config.ExportConfig`.
 
     Raises:
         AuditGateError: The audit is missing, foreign or failed.
-        UsageError: A setting or the key is wrong, or ``out`` is taken.
+        DataError: The cohort must not leave, or not under this claim.
+        UsageError: A setting or the key is wrong, an argument does not belong to the claim, or
+            ``out`` is taken.
     """
     from bussynth.package.export import export_package
     from bussynth.package.export_config import ExportConfig
 
     return export_package(
         Path(synthetic),
-        Path(audit),
+        audit,
         Path(key),
         Path(out),
         config=ExportConfig.from_dict(settings),
+        ledger=ledger,
         force=force,
         progress=progress,
     )

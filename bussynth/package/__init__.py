@@ -1,7 +1,7 @@
-"""Signed packages: make a key, export an audited cohort, verify, inspect and load it.
+"""Signed packages: make a key, export an audited or private cohort, verify, inspect and load it.
 
-Everything here runs without torch; :func:`load` gives a torch dataset where torch is
-installed.
+Everything here runs without torch, but for comparing a privacy statement with a ledger;
+:func:`load` gives a torch dataset where torch is installed.
 """
 
 from __future__ import annotations

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bussynth.errors import AuditGateError, IntegrityError
+from bussynth.cohort.cohort import Cohort
+from bussynth.errors import AuditGateError, DataError, IntegrityError, UsageError
+from bussynth.package.export_config import ExportConfig
 from bussynth.package.manifest import VERDICTS
 from bussynth.package.names import shown, text_problem
 from bussynth.package.strict_json import strict_json
 
-__all__ = ["AUDIT_SCHEMA", "AuditReport", "check_gate", "read_audit"]
+__all__ = ["AUDIT_SCHEMA", "AuditReport", "check_gate", "check_kind", "read_audit"]
 
 AUDIT_SCHEMA = "bussynth-audit/2"
 PACKAGED_SCHEMA = "bussynth-package-audit/1"
@@ -133,6 +135,68 @@ def check_gate(
             "package will then say so.",
             report.reasons,
         )
+
+
+def check_kind(cohort: Cohort, config: ExportConfig) -> ExportConfig:
+    """Refuse cohorts that may not leave, whatever their audit says.
+
+    Args:
+        cohort: The cohort to be released.
+        config: Of the export.
+
+    Returns:
+        The configuration with the words that fit the images.
+
+    Raises:
+        DataError: The cohort is not synthetic, or derived from real images and that was not
+            declared.
+        UsageError: A declaration is given for images that need none.
+    """
+    if cohort.derived is not None and cohort.kind != "phantom":
+        return _check_derived(cohort, config)
+    if cohort.derived is not None and cohort.kind == "phantom":
+        raise DataError(
+            f"{cohort.path} is a phantom cohort derived from simulated images: it shows no "
+            "patient, so there is nothing to declare, and it is not synthetic either, so it is not "
+            "exported. Export images of `bussynth generate`; or share the recipe (`bussynth "
+            "phantom`, `bussynth restyle`)."
+        )
+    if cohort.kind != "synthetic":
+        raise DataError(
+            f"{cohort.path} is a {cohort.kind} cohort; only synthetic cohorts are exported. "
+            "Make one with `bussynth generate`."
+        )
+    if cohort.split_record is not None or set(cohort.counts) & {"patients", "splits"}:
+        raise DataError(f"{cohort.path} counts patients or splits; it is no synthetic cohort.")
+    if config.declare_derived is not None:
+        raise UsageError(
+            f"{cohort.path} was not derived from real images; leave --declare-derived out."
+        )
+    return config
+
+
+def _check_derived(cohort: Cohort, config: ExportConfig) -> ExportConfig:
+    """Refuse images derived from real ones unless somebody answers for them.
+
+    The declaration lifts the refusal of the kind alone. The audit searches for copies of training
+    patients, so images derived from others would pass it unexamined.
+    """
+    if config.declare_derived is None:
+        raise DataError(
+            f"{cohort.path} was derived from real images: each shows the findings of a patient, "
+            "so they are personal data and are not exported. Share images of `bussynth generate` "
+            "instead; or, if the law or the patients allow it, declare on what grounds with "
+            "--declare-derived TEXT. Their audit must clear them all the same."
+        )
+    if set(cohort.counts.get("splits", {})) != {"train"}:
+        raise DataError(
+            f"{cohort.path} holds images derived from others than training patients, which an "
+            "audit cannot clear: it searches for copies of training patients. Derive from those "
+            "alone: `bussynth restyle --split train`."
+        )
+    if config.description == ExportConfig().description:
+        return replace(config, description="Breast-ultrasound images derived from real ones.")
+    return config
 
 
 def _parse(report: Any, file: Path) -> AuditReport:

@@ -1,4 +1,4 @@
-"""The papers that people read: dataset card (``README.md``) and licence note."""
+"""The papers that people read: dataset card (``README.md``), statement and licence note."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import Any
 
 import jinja2
 
+from bussynth.package.guarantee import said
 from bussynth.package.manifest import ENVELOPE
 from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE
+from privacy.dp.rounding import rounded_up
+from privacy.dp.statement import Statement
 
-__all__ = ["license_text", "license_url", "render_card"]
+__all__ = ["license_text", "license_url", "render_card", "render_statement"]
 
 _MAX_FIGURES = 60
 # Parts of the aggregate report that the card states in its own words, or that are settings.
@@ -21,6 +24,15 @@ _SAID_ELSEWHERE = ("schema", "verdict", "reasons", "settings")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 # At the start of a line these open a list.
 _LIST = re.compile(r"^(\d*)([-+.)])(?=\s)")
+
+
+# The claims exclude each other: what one of them has, a package with the other has not.
+_NEITHER: dict[str, Any] = {
+    "guarantee": None,
+    "statement": None,
+    "verdict": None,
+    "reasons": (),
+}
 
 
 class _Safe(str):
@@ -59,12 +71,50 @@ def render_card(facts: Mapping[str, Any]) -> str:
 
     Args:
         facts: ``name version license description publisher created_at tool_version images
-            height width conditions masks boxes verdict reasons aggregate accepted_inconclusive
-            derived key_id url``.
+            height width conditions masks boxes derived key_id url``; of an audited package also
+            ``verdict reasons aggregate accepted_inconclusive``, of one with the claim ``formal-dp``
+            ``guarantee statement`` instead.
 
     Returns:
         Markdown with the YAML front matter that Hugging Face reads.
     """
+    figures = list(_figures(facts.get("aggregate", {})))
+    return _template("README.md.j2").render(
+        **{**_NEITHER, **facts},
+        front_matter=_Safe(_front_matter(facts)),
+        license_page=license_url(facts["license"]),
+        figures=figures[:_MAX_FIGURES],
+        more_figures=max(0, len(figures) - _MAX_FIGURES),
+        envelope=_Safe(ENVELOPE),
+        source_type=_Safe(DIGITAL_SOURCE_TYPE if facts["derived"] is None else DERIVED_SOURCE_TYPE),
+        said=said,
+        share=_share,
+        # Inside code spans nothing is interpreted; both are held to plain characters.
+        plain_name=_Safe(facts["name"]),
+        plain_key=_Safe(facts["key_id"]),
+    )
+
+
+def render_statement(facts: Mapping[str, Any]) -> str:
+    """Render the privacy statement for people.
+
+    Args:
+        facts: As for :func:`render_card`, with ``guarantee`` and ``statement``.
+
+    Returns:
+        Markdown; numbers are rounded up.
+    """
+    # Escaped before the sentences are made, which bring their own lists.
+    content = _escaped(facts["statement"].content)
+    return _template("privacy-statement.md.j2").render(
+        **facts,
+        words=_Safe(Statement(content=content).words()),
+        said=said,
+        plain_key=_Safe(facts["key_id"]),
+    )
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
@@ -75,19 +125,16 @@ def render_card(facts: Mapping[str, Any]) -> str:
         # The output is markdown: `finalize` escapes for it; HTML escaping would double that.
         autoescape=False,
     )
-    figures = list(_figures(facts["aggregate"]))
-    return environment.get_template("README.md.j2").render(
-        **facts,
-        front_matter=_Safe(_front_matter(facts)),
-        license_page=license_url(facts["license"]),
-        figures=figures[:_MAX_FIGURES],
-        more_figures=max(0, len(figures) - _MAX_FIGURES),
-        envelope=_Safe(ENVELOPE),
-        source_type=_Safe(DIGITAL_SOURCE_TYPE if facts["derived"] is None else DERIVED_SOURCE_TYPE),
-        # Inside code spans nothing is interpreted; both are held to plain characters.
-        plain_name=_Safe(facts["name"]),
-        plain_key=_Safe(facts["key_id"]),
-    )
+    return environment.get_template(name)
+
+
+def _escaped(value: Any) -> Any:
+    """Escape every text of plain values."""
+    if isinstance(value, str):
+        return _escape(value)
+    if isinstance(value, Mapping):
+        return {key: _escaped(item) for key, item in value.items()}
+    return [_escaped(item) for item in value] if isinstance(value, list) else value
 
 
 def _front_matter(facts: Mapping[str, Any]) -> str:
@@ -108,6 +155,7 @@ def _front_matter(facts: Mapping[str, Any]) -> str:
         "tags": [
             "synthetic" if facts["derived"] is None else "derived-from-real",
             *("medical", "ultrasound", "breast"),
+            *(["differential-privacy"] if facts.get("guarantee") is not None else []),
         ],
         "size_categories": [size if not size.startswith("<") else "n<1K"],
         "configs": [
@@ -138,6 +186,10 @@ def _figures(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 yield from _figures(item, f"{path} / {number}")
     else:
         yield _label(path), _number(value)
+
+
+def _share(value: float) -> str:
+    return f"{100 * rounded_up(value):.3g} %"
 
 
 def _label(key: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bussynth.package.card import license_url
-from bussynth.package.manifest import FileEntry
+from bussynth.package.manifest import STATEMENT_WORDS_FILE, FileEntry
 from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE
 
 __all__ = ["croissant_metadata"]
@@ -42,6 +42,11 @@ _DERIVED = (
     "Derived: real breast-ultrasound images, each altered by a generative model; labels are those "
     "of the examination, except for what the model was asked to alter."
 )
+_PRIVATE = (
+    "Synthetic: images drawn by a generative model that was trained with differential privacy on a "
+    "cohort of breast-ultrasound images, or steered by noisy votes of its patients; labels are the "
+    "conditions asked of the model."
+)
 _PARQUET = "application/x-parquet"
 _FORMATS = {
     ".parquet": _PARQUET,
@@ -65,13 +70,22 @@ def croissant_metadata(
         The JSON-LD document.
     """
     identifier = f"urn:bussynth:package:{facts['name']}:{facts['version']}"
-    audit = f"Privacy audit: {facts['verdict']}. " + " ".join(facts["reasons"])
     made, source_type, keyword = _SYNTHETIC, DIGITAL_SOURCE_TYPE, "synthetic"
+    guarantee = facts.get("guarantee")
+    if guarantee is not None:
+        made = _PRIVATE
+        privacy = (
+            f"Differentially private (claim formal-dp): {guarantee.words()}, rounded up; "
+            f"neighbouring data sets: {guarantee.adjacency}. What is covered and what is not: "
+            f"{STATEMENT_WORDS_FILE}."
+        )
+    else:
+        privacy = f"Privacy audit: {facts['verdict']}. " + " ".join(facts["reasons"])
     if facts["derived"] is not None:
         made, source_type, keyword = _DERIVED, DERIVED_SOURCE_TYPE, "derived from real images"
-        audit = (
+        privacy = (
             "Derived from real examinations; treat as personal data. The publisher declares: "
-            f"{facts['derived']} {audit}"
+            f"{facts['derived']} {privacy}"
         )
     return {
         "@context": _CONTEXT,
@@ -96,7 +110,7 @@ def croissant_metadata(
         "rai:dataUseCases": "Method development, teaching, pre-training; not diagnosis.",
         "rai:dataLimitations": "Not read by physicians; frequencies follow the request.",
         "rai:dataBiases": "Biases of the cohort the model was trained on carry over.",
-        "rai:personalSensitiveInformation": audit,
+        "rai:personalSensitiveInformation": privacy,
         "distribution": [
             *(_file(name, entry) for name, entry in sorted(files.items())),
             {

@@ -135,7 +135,7 @@ class PackageDataset:
         return (
             f"{type(self).__name__}({info.name} {info.version}: {len(self)} {what} of "
             f"{width}x{height}, classes {', '.join(self.classes)}; licence {info.license}; "
-            f"privacy audit: {info.verdict})"
+            f"{info.privacy_words})"
         )
 
     def to_pandas(self) -> Any:

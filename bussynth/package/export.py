@@ -1,15 +1,19 @@
-"""Export: from an audited synthetic cohort to a signed package.
+"""Export: from a synthetic cohort to a signed package, under one of two privacy claims.
+
+``empirically-audited`` needs an audit that does not forbid it (:mod:`bussynth.package.audit_gate`),
+``formal-dp`` a cohort whose differential privacy was accounted for
+(:mod:`bussynth.package.dp_gate`).
 
 The package is built anew, column by column and pixel by pixel, from what is allowed to
 leave; what the cohort holds beside that (provenance, ids, metadata of images, further
-columns) has no way in.
+columns) has no way in. Of the record of a private model only its privacy statement leaves.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,17 +28,29 @@ from bussynth.cohort.schema import Shard, build_manifest
 from bussynth.cohort.store import Tally, file_sha256, write_shards
 from bussynth.errors import DataError, UsageError
 from bussynth.images import decode_image, encode_png
-from bussynth.package.audit_gate import AuditReport, check_gate, read_audit
-from bussynth.package.card import license_text, render_card
+from bussynth.package.audit_gate import AuditReport, check_gate, check_kind, read_audit
+from bussynth.package.card import license_text, render_card, render_statement
 from bussynth.package.croissant import croissant_metadata
+from bussynth.package.dp_gate import FormalRelease, check_dp_gate
 from bussynth.package.export_config import ExportConfig
+from bussynth.package.guarantee import Guarantee
 from bussynth.package.info import PackageInfo
 from bussynth.package.keys import PublicKey, load_private_key
-from bussynth.package.manifest import CLAIM, ENVELOPE, FileEntry, Manifest
+from bussynth.package.manifest import (
+    AUDIT_FILE,
+    CLAIM,
+    ENVELOPE,
+    FORMAL_CLAIM,
+    STATEMENT_FILE,
+    STATEMENT_WORDS_FILE,
+    FileEntry,
+    Manifest,
+)
 from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE, mark_png
 from bussynth.package.signature import sign_payload
 from bussynth.package.verify import verify_package
 from bussynth.progress import SILENT, Progress
+from bussynth.record import field
 
 __all__ = ["ExportPlan", "check_export", "export_package"]
 
@@ -43,6 +59,11 @@ _MAX_SHARD_ROWS = 65_536
 # A PNG of noise is as large as its pixels; chunk framing, the mark and the other columns
 # add no more than this to a row.
 _ROW_OVERHEAD = 4096
+_ENDS_THE_CLAIM = (
+    "The record of this cohort claims formal-dp. The package does not: it publishes figures of an "
+    "audit, which no ledger counts, and with them the guarantee ends for everything of these "
+    "patients that is released. To keep it, export with --claim formal-dp and without an audit."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +72,7 @@ class ExportPlan:
 
     Attributes:
         cohort: The cohort, synthetic or derived from real images.
-        report: Its audit, which lets it pass.
+        evidence: What lets it pass: its audit, or its privacy statement.
         config: What to call it.
         key_id: Id of the signing key.
         out: The folder to make.
@@ -59,7 +80,7 @@ class ExportPlan:
     """
 
     cohort: Cohort
-    report: AuditReport
+    evidence: AuditReport | FormalRelease
     config: ExportConfig
     key_id: str
     out: Path
@@ -73,12 +94,27 @@ class ExportPlan:
         row = planes * (height * (width + 16) + _ROW_OVERHEAD)
         return max(1, min(_MAX_SHARD_ROWS, _MAX_SHARD_BYTES // row))
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the publisher should know before anything is written."""
+        if isinstance(self.evidence, FormalRelease):
+            return self.evidence.notes
+        if field(self.cohort.provenance, "privacy", "claim") == FORMAL_CLAIM:
+            return (_ENDS_THE_CLAIM,)
+        return ()
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for ``--dry-run --json``."""
+        evidence = self.evidence
+        if isinstance(evidence, FormalRelease):
+            statement = evidence.statement
+            privacy: dict[str, Any] = {"epsilon": statement.epsilon, "delta": statement.delta}
+        else:
+            privacy = {"verdict": evidence.verdict}
         return {
             "cohort": str(self.cohort.path),
             "images": len(self.cohort),
-            "verdict": self.report.verdict,
+            **privacy,
             "key_id": self.key_id,
             "out": str(self.out),
             "config": self.config.to_dict(),
@@ -87,11 +123,12 @@ class ExportPlan:
 
 def check_export(
     synthetic: str | os.PathLike[str],
-    audit: str | os.PathLike[str],
+    audit: str | os.PathLike[str] | None,
     key: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     config: ExportConfig,
+    ledger: str | os.PathLike[str] | None = None,
     force: bool = False,
     passphrase: str | None = None,
 ) -> ExportPlan:
@@ -103,40 +140,45 @@ def check_export(
         key: See :func:`export_package`.
         out: See :func:`export_package`.
         config: See :func:`export_package`.
+        ledger: See :func:`export_package`.
         force: See :func:`export_package`.
         passphrase: See :func:`export_package`.
 
     Raises:
-        UsageError: The key or the output place is wrong.
+        UsageError: The key or the output place is wrong, or the arguments do not belong to the
+            claim.
         DataError: The cohort is not synthetic, or derived from real images and that was not
-            declared, or cannot be read.
+            declared, or cannot be read; or the claim ``formal-dp`` does not cover it.
         AuditGateError: The audit forbids the export.
+        IntegrityError: For the claim ``formal-dp``: a shard is missing or damaged.
     """
-    plan, _ = _prepare(
-        Path(synthetic), Path(audit), Path(key), Path(out), config, force, passphrase
-    )
-    return plan
+    inputs = _Inputs(Path(synthetic), _path(audit), _path(ledger))
+    return _prepare(inputs, Path(key), Path(out), config, force, passphrase)[0]
 
 
 def export_package(
     synthetic: str | os.PathLike[str],
-    audit: str | os.PathLike[str],
+    audit: str | os.PathLike[str] | None,
     key: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
     config: ExportConfig,
+    ledger: str | os.PathLike[str] | None = None,
     force: bool = False,
     passphrase: str | None = None,
     progress: Progress = SILENT,
 ) -> PackageInfo:
-    """Write a synthetic cohort that passed its privacy audit as a signed package.
+    """Write a synthetic cohort as a signed package with one of two privacy claims.
 
     Args:
         synthetic: Folder of the synthetic cohort.
-        audit: Folder that ``bussynth audit`` wrote for exactly this cohort.
+        audit: Folder that ``bussynth audit`` wrote for exactly this cohort; None for the claim
+            ``formal-dp``, with which figures of an audit must not leave.
         key: Private key of the publisher, made by ``bussynth keygen``.
         out: Folder to make; it appears whole or not at all.
-        config: Name, version, licence and description.
+        config: Claim, name, version, licence and description.
+        ledger: For the claim ``formal-dp``: folder of the real cohort, to compare the statement
+            with its ledger. The package then states what the ledger states now.
         force: Replace an earlier output of bussynth.
         passphrase: Of the private key, if it is encrypted.
         progress: Where to report images done.
@@ -145,16 +187,17 @@ def export_package(
         The package, verified with the public half of ``key``.
 
     Raises:
-        UsageError: The key or the output place is wrong.
+        UsageError: The key or the output place is wrong, or the arguments do not belong to the
+            claim.
         DataError: The cohort is not synthetic, or derived from real images and that was not
-            declared, or holds what no synthetic cohort may hold.
+            declared, or holds what no synthetic cohort may hold; or the claim ``formal-dp`` does
+            not cover it, for reasons that are all listed.
         AuditGateError: The audit is missing, of another cohort, failed, or is inconclusive
             and that was not accepted; or derived images were not audited against their sources.
         IntegrityError: The cohort was changed since it was written.
     """
-    plan, private = _prepare(
-        Path(synthetic), Path(audit), Path(key), Path(out), config, force, passphrase
-    )
+    inputs = _Inputs(Path(synthetic), _path(audit), _path(ledger))
+    plan, private = _prepare(inputs, Path(key), Path(out), config, force, passphrase)
     plan.cohort.verify()
     with atomic.new_directory(plan.out, force=force, markers=(ENVELOPE,)) as staging:
         manifest = _write(plan, staging, progress)
@@ -166,9 +209,28 @@ def export_package(
     return replace(info, path=plan.out)
 
 
+@dataclass(frozen=True)
+class _Inputs:
+    """The folders that an export reads."""
+
+    synthetic: Path
+    audit: Path | None
+    ledger: Path | None
+
+    def named(self) -> Iterator[tuple[Path, str]]:
+        yield self.synthetic, "cohort"
+        if self.audit is not None:
+            yield self.audit, "audit"
+        if self.ledger is not None:
+            yield self.ledger, "real cohort"
+
+
+def _path(path: str | os.PathLike[str] | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
 def _prepare(
-    synthetic: Path,
-    audit: Path,
+    inputs: _Inputs,
     key: Path,
     out: Path,
     config: ExportConfig,
@@ -179,23 +241,19 @@ def _prepare(
     atomic.check_output(out, force=force, markers=(ENVELOPE,))
     config = replace(config, name=config.name or out.absolute().name)
     inside = out.absolute().resolve()
-    for source, what in ((synthetic, "cohort"), (audit, "audit")):
+    for source, what in inputs.named():
         resolved = source.resolve()
         if inside == resolved or inside in resolved.parents or resolved in inside.parents:
             raise UsageError(f"{out} overlaps the folder of the {what}; choose another place.")
-    cohort = Cohort.open(synthetic)
-    config = _check_kind(cohort, config)
-    report = read_audit(audit)
-    check_gate(
-        report,
-        cohort_digest=cohort.digest,
-        images=len(cohort),
-        accept_inconclusive=config.accept_inconclusive,
-        source_digest=None if cohort.derived is None else str(cohort.derived.get("source")),
-    )
+    cohort = Cohort.open(inputs.synthetic)
+    evidence: AuditReport | FormalRelease
+    if config.claim == FORMAL_CLAIM:
+        evidence = check_dp_gate(cohort, config, audit=inputs.audit, ledger=inputs.ledger)
+    else:
+        config, evidence = _check_audited(cohort, config, inputs)
     plan = ExportPlan(
         cohort=cohort,
-        report=report,
+        evidence=evidence,
         config=config,
         key_id=PublicKey(private.public_key().public_bytes_raw()).key_id,
         out=out,
@@ -204,58 +262,35 @@ def _prepare(
     return plan, private
 
 
-def _check_kind(cohort: Cohort, config: ExportConfig) -> ExportConfig:
-    """Refuse what may not leave; returns the configuration with the words that fit the images."""
-    if cohort.derived is not None and cohort.kind != "phantom":
-        return _check_derived(cohort, config)
-    if cohort.derived is not None and cohort.kind == "phantom":
-        raise DataError(
-            f"{cohort.path} is a phantom cohort derived from simulated images: it shows no "
-            "patient, so there is nothing to declare, and it is not synthetic either, so it is not "
-            "exported. Export images of `bussynth generate`; or share the recipe (`bussynth "
-            "phantom`, `bussynth restyle`)."
-        )
-    if cohort.kind != "synthetic":
-        raise DataError(
-            f"{cohort.path} is a {cohort.kind} cohort; only synthetic cohorts are exported. "
-            "Make one with `bussynth generate`."
-        )
-    if cohort.split_record is not None or set(cohort.counts) & {"patients", "splits"}:
-        raise DataError(f"{cohort.path} counts patients or splits; it is no synthetic cohort.")
-    if config.declare_derived is not None:
+def _check_audited(
+    cohort: Cohort, config: ExportConfig, inputs: _Inputs
+) -> tuple[ExportConfig, AuditReport]:
+    if inputs.ledger is not None:
         raise UsageError(
-            f"{cohort.path} was not derived from real images; leave --declare-derived out."
+            f"--ledger: the claim {CLAIM} states no epsilon to compare with a ledger; leave it "
+            f"out, or export with --claim {FORMAL_CLAIM}."
         )
-    return config
-
-
-def _check_derived(cohort: Cohort, config: ExportConfig) -> ExportConfig:
-    """Refuse images derived from real ones unless somebody answers for them.
-
-    The declaration lifts the refusal of the kind alone. The audit searches for copies of training
-    patients, so images derived from others would pass it unexamined.
-    """
-    if config.declare_derived is None:
-        raise DataError(
-            f"{cohort.path} was derived from real images: each shows the findings of a patient, "
-            "so they are personal data and are not exported. Share images of `bussynth generate` "
-            "instead; or, if the law or the patients allow it, declare on what grounds with "
-            "--declare-derived TEXT. Their audit must clear them all the same."
+    if inputs.audit is None:
+        raise UsageError(
+            f"The claim {CLAIM} needs the audit of this cohort: run `bussynth audit` and give its "
+            "folder with --audit. Images of a private model, or of `bussynth evolve`, may leave "
+            f"without one: --claim {FORMAL_CLAIM}."
         )
-    if set(cohort.counts.get("splits", {})) != {"train"}:
-        raise DataError(
-            f"{cohort.path} holds images derived from others than training patients, which an "
-            "audit cannot clear: it searches for copies of training patients. Derive from those "
-            "alone: `bussynth restyle --split train`."
-        )
-    if config.description == ExportConfig().description:
-        return replace(config, description="Breast-ultrasound images derived from real ones.")
-    return config
+    config = check_kind(cohort, config)
+    report = read_audit(inputs.audit)
+    check_gate(
+        report,
+        cohort_digest=cohort.digest,
+        images=len(cohort),
+        accept_inconclusive=config.accept_inconclusive,
+        source_digest=None if cohort.derived is None else str(cohort.derived.get("source")),
+    )
+    return config, report
 
 
 def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
     """Write every file but the envelope and return the manifest that lists them."""
-    cohort, config, report = plan.cohort, plan.config, plan.report
+    cohort, config = plan.cohort, plan.config
     tallies: dict[str, Counter[str]] = {column: Counter() for column in cohort.vocabulary}
     boxes = 0
 
@@ -298,16 +333,12 @@ def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
         "conditions": {key: dict(sorted(words.items())) for key, words in tallies.items()},
         "boxes": f"for {boxes} of {tally.images} images",
         "masks": "yes" if cohort.has_masks else "no",
-        "verdict": report.verdict,
-        "reasons": report.reasons,
-        "aggregate": report.aggregate,
-        "accepted_inconclusive": report.verdict == "INCONCLUSIVE",
         "derived": config.declare_derived,
         "key_id": plan.key_id,
     }
     (staging / "reports").mkdir()
-    declared = {} if facts["derived"] is None else {"derived_from_real": facts["derived"]}
-    _write_json(staging / "reports" / "audit.json", report.to_package() | declared)
+    claimed, about = _write_evidence(plan, staging, facts)
+    facts |= about
     _write_text(staging / "LICENSE.txt", license_text(config.license, publisher))
     _write_text(staging / "README.md", render_card(facts))
     papers = croissant_metadata(facts, _entries(staging), masks=cohort.has_masks)
@@ -322,14 +353,42 @@ def _write(plan: ExportPlan, staging: Path, progress: Progress) -> Manifest:
         tool_version=__version__,
         images=tally.images,
         conditions=facts["conditions"],
-        claim=CLAIM,
-        verdict=report.verdict,
-        reasons=report.reasons,
-        accepted_inconclusive=facts["accepted_inconclusive"],
-        audit_sha256=files["reports/audit.json"].sha256,
+        claim=config.claim,
         files=files,
-        derived=config.declare_derived,
+        **claimed,
     )
+
+
+def _write_evidence(
+    plan: ExportPlan, staging: Path, facts: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write what the claim rests on; returns fields of the manifest, and facts for the papers."""
+    evidence = plan.evidence
+    if isinstance(evidence, FormalRelease):
+        statement = evidence.statement
+        _write_json(staging / STATEMENT_FILE, statement.content)
+        guarantee = Guarantee(
+            epsilon=statement.epsilon,
+            delta=statement.delta,
+            unit=statement.unit,
+            adjacency=statement.adjacency,
+            statement_sha256=file_sha256(staging / STATEMENT_FILE),
+            ledger_checked=evidence.ledger_checked,
+        )
+        about = {"guarantee": guarantee, "statement": statement}
+        _write_text(staging / STATEMENT_WORDS_FILE, render_statement({**facts, **about}))
+        return {"guarantee": guarantee}, about
+    derived = plan.config.declare_derived
+    declared = {} if derived is None else {"derived_from_real": derived}
+    _write_json(staging / AUDIT_FILE, evidence.to_package() | declared)
+    accepted = evidence.verdict == "INCONCLUSIVE"
+    fields = {
+        "verdict": evidence.verdict,
+        "reasons": evidence.reasons,
+        "accepted_inconclusive": accepted,
+    }
+    sealed = {"audit_sha256": file_sha256(staging / AUDIT_FILE), "derived": derived}
+    return fields | sealed, fields | {"aggregate": evidence.aggregate}
 
 
 def _rebuilt(source: Row, number: int, cohort: Cohort) -> Row:

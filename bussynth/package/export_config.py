@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bussynth.config import Config, option
 from bussynth.errors import UsageError
-from bussynth.package.manifest import LICENSE, VERSION
+from bussynth.package.manifest import CLAIM, CLAIMS, LICENSE, VERSION
 from bussynth.package.names import is_plain_word, text_problem
 
 __all__ = ["ExportConfig"]
@@ -19,6 +19,12 @@ _URL = re.compile(r"https?://[!-~]{1,500}")
 class ExportConfig(Config):
     """Name, version, licence and words of a package."""
 
+    claim: str = option(
+        CLAIM,
+        "What the package claims of privacy. empirically-audited needs --audit; formal-dp takes "
+        "images of a private model or of `evolve`, and no audit.",
+        choices=CLAIMS,
+    )
     name: str | None = option(
         None,
         "Name of the package: letters, digits, dots, underscores, hyphens; that of its folder "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,34 @@ class PackageInfo:
         return self.manifest.license
 
     @property
-    def verdict(self) -> str:
-        """Verdict of the privacy audit."""
+    def claim(self) -> str:
+        """What the package claims of privacy: ``"empirically-audited"`` or ``"formal-dp"``."""
+        return self.manifest.claim
+
+    @property
+    def verdict(self) -> str | None:
+        """Verdict of the privacy audit; None with the claim ``"formal-dp"``."""
         return self.manifest.verdict
+
+    @property
+    def epsilon(self) -> float | None:
+        """Epsilon of the guarantee; None with the claim ``"empirically-audited"``."""
+        return None if self.manifest.guarantee is None else self.manifest.guarantee.epsilon
+
+    @property
+    def delta(self) -> float | None:
+        """Delta of the guarantee; None with the claim ``"empirically-audited"``."""
+        return None if self.manifest.guarantee is None else self.manifest.guarantee.delta
+
+    @property
+    def privacy_words(self) -> str:
+        """The claim in a line for people."""
+        guarantee = self.manifest.guarantee
+        return (
+            f"privacy audit: {self.verdict}"
+            if guarantee is None
+            else (f"{self.claim}: {guarantee.words()}")
+        )
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -93,15 +118,24 @@ class PackageInfo:
             "images": manifest.images,
             "conditions": {key: dict(words) for key, words in manifest.conditions.items()},
             "claim": manifest.claim,
-            "verdict": manifest.verdict,
-            "reasons": list(manifest.reasons),
-            "accepted_inconclusive": manifest.accepted_inconclusive,
-            "derived_from_real": manifest.derived,
+            **self._privacy(),
             "files": len(manifest.files),
             "total_bytes": manifest.total_bytes,
             "verified": self.verified,
             "signers": list(self.signers),
             "warnings": list(self.warnings),
+        }
+
+    def _privacy(self) -> dict[str, Any]:
+        """What belongs to the claim: no verdict beside an epsilon."""
+        manifest = self.manifest
+        if manifest.guarantee is not None:
+            return asdict(manifest.guarantee)
+        return {
+            "verdict": manifest.verdict,
+            "reasons": list(manifest.reasons),
+            "accepted_inconclusive": manifest.accepted_inconclusive,
+            "derived_from_real": manifest.derived,
         }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from bussynth.cohort.row import Row
 from bussynth.errors import DataError, IntegrityError, MissingDependencyError, UsageError
 from bussynth.package.dataset import PackageDataset, check_split
+from bussynth.package.dp_statement import check_statement
 from bussynth.package.folder import digest_problem, folder_problems, read_file
 from bussynth.package.info import warn_of
 from bussynth.package.keys import Trust
@@ -52,11 +53,13 @@ def load(
     Raises:
         UsageError: An argument is wrong.
         MissingDependencyError: ``framework="torch"`` and torch is not installed.
-        IntegrityError: The package is not signed by a trusted key or was changed.
+        IntegrityError: The package is not signed by a trusted key, was changed, or its privacy
+            statement is malformed or says something else than the signed manifest.
         DataError: The package is signed, but its content is not what a package may hold.
 
     Warns:
-        PackageWarning: The privacy audit of the package was inconclusive.
+        PackageWarning: The privacy audit of the package was inconclusive, or its images were
+            derived from real ones.
     """
     check_split(split)
     dataset_class = _dataset_class(framework)
@@ -72,6 +75,7 @@ def load(
     ]
     if problems:
         raise IntegrityError("The package was changed after signing; do not use it.", problems)
+    check_statement(info.path, info.manifest)
     if "cohort.json" not in files:
         raise DataError("The package lists no cohort.json; it holds no images to load.")
     face = read_cohort(read_file(info.path, "cohort.json", files["cohort.json"]), info.manifest)

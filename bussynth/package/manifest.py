@@ -15,15 +15,22 @@ from typing import Any
 
 from bussynth.atomic import canonical_json
 from bussynth.errors import IntegrityError
+from bussynth.package.guarantee import Guarantee, read_guarantee
 from bussynth.package.names import is_plain_word, names_problems, shown, text_problem
+from bussynth.package.reader import Reader
 from bussynth.package.strict_json import strict_json
 
 __all__ = [
+    "AUDIT_FILE",
     "CLAIM",
+    "CLAIMS",
     "ENVELOPE",
+    "FORMAL_CLAIM",
     "FORMAT",
     "MAX_STATEMENT_BYTES",
     "PREDICATE_TYPE",
+    "STATEMENT_FILE",
+    "STATEMENT_WORDS_FILE",
     "VERDICTS",
     "FileEntry",
     "Manifest",
@@ -36,12 +43,25 @@ FORMAT = "bussynth-package/1"
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://bussynth.org/package/v1"
 CLAIM = "empirically-audited"
+FORMAL_CLAIM = "formal-dp"
+CLAIMS = (CLAIM, FORMAL_CLAIM)
+AUDIT_FILE = "reports/audit.json"
+STATEMENT_FILE = "reports/privacy-statement.json"
+STATEMENT_WORDS_FILE = "reports/privacy-statement.md"
 VERDICTS = ("FAIL", "INCONCLUSIVE", "NO EVIDENCE ABOVE FLOOR")
 MAX_STATEMENT_BYTES = 8 * 2**20
 MAX_FILES = 20_000
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+# What only one of the claims says; a package that says both makes neither.
+_AUDITED_KEYS = ("verdict", "reasons", "acceptedInconclusive", "report", "derivedFromReal")
+_FORMAL_KEYS = ("epsilon", "delta", "unit", "adjacency", "statement", "ledgerChecked")
+_FORMAL_FILES = {
+    *("LICENSE.txt", "README.md", "cohort.json", "croissant.json"),
+    *(STATEMENT_FILE, STATEMENT_WORDS_FILE),
+}
+_SHARD = re.compile(r"data/train-[0-9]{5}-of-[0-9]{5}\.parquet")
 VERSION = re.compile(r"(0|[1-9][0-9]{0,5})(\.(0|[1-9][0-9]{0,5})){2}")
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]{0,63}")
 
@@ -72,13 +92,15 @@ class Manifest:
         tool_version: Version of bussynth that wrote the package.
         images: Number of images.
         conditions: Number of images of each value of each condition.
-        claim: The privacy claim, ``"empirically-audited"``.
-        verdict: Verdict of the privacy audit.
+        claim: The privacy claim, ``"empirically-audited"`` or ``"formal-dp"``; never both.
+        verdict: Verdict of the privacy audit; None with the claim ``"formal-dp"``, as are the
+            four fields that follow from an audit.
         reasons: Why, in plain words.
         accepted_inconclusive: Whether the publisher released in spite of an inconclusive audit.
         audit_sha256: Digest of ``reports/audit.json``.
         derived: If the images were derived from real ones, and so are personal data: on what
             grounds the publisher releases them.
+        guarantee: With the claim ``"formal-dp"``, its numbers; else None.
         files: Every file but the envelope, by name.
     """
 
@@ -91,12 +113,13 @@ class Manifest:
     images: int
     conditions: Mapping[str, Mapping[str, int]]
     claim: str
-    verdict: str
-    reasons: tuple[str, ...]
-    accepted_inconclusive: bool
-    audit_sha256: str
     files: Mapping[str, FileEntry]
+    verdict: str | None = None
+    reasons: tuple[str, ...] = ()
+    accepted_inconclusive: bool = False
+    audit_sha256: str | None = None
     derived: str | None = None
+    guarantee: Guarantee | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -132,19 +155,24 @@ class Manifest:
                     "files": len(self.files),
                     "totalBytes": self.total_bytes,
                 },
-                "privacy": {
-                    "claim": self.claim,
-                    "verdict": self.verdict,
-                    "reasons": list(self.reasons),
-                    "acceptedInconclusive": self.accepted_inconclusive,
-                    "report": {"sha256": self.audit_sha256},
-                    **({} if self.derived is None else {"derivedFromReal": self.derived}),
-                },
+                "privacy": {"claim": self.claim, **self._privacy()},
                 # A reader that knows nothing of derived images refuses what is not synthetic.
                 "synthetic": self.derived is None,
             },
         }
         return canonical_json(statement).encode()
+
+    def _privacy(self) -> dict[str, Any]:
+        """What is said of privacy beside the name of the claim."""
+        if self.guarantee is not None:
+            return self.guarantee.to_predicate()
+        return {
+            "verdict": self.verdict,
+            "reasons": list(self.reasons),
+            "acceptedInconclusive": self.accepted_inconclusive,
+            "report": {"sha256": self.audit_sha256},
+            **({} if self.derived is None else {"derivedFromReal": self.derived}),
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain values."""
@@ -183,7 +211,7 @@ def parse_manifest(payload: bytes) -> Manifest:
         IntegrityError: The statement is malformed; every problem is listed.
     """
     statement = parse_statement(payload)
-    reader = _Reader()
+    reader = _ManifestReader()
     predicate = statement["predicate"]
     package = reader.table(predicate, "package")
     counts = reader.table(predicate, "counts")
@@ -198,15 +226,8 @@ def parse_manifest(payload: bytes) -> Manifest:
         tool_version=reader.text(reader.table(predicate, "tool"), "version", 40),
         images=reader.count(counts, "images"),
         conditions=reader.conditions(counts.get("conditions")),
-        claim=reader.one_of(privacy, "claim", (CLAIM,)),
-        verdict=reader.one_of(privacy, "verdict", VERDICTS),
-        reasons=reader.lines(privacy, "reasons"),
-        accepted_inconclusive=privacy.get("acceptedInconclusive") is True,
-        audit_sha256=reader.match(reader.table(privacy, "report"), "sha256", _DIGEST),
         files=files,
-        derived=reader.text(privacy, "derivedFromReal", 1000)
-        if "derivedFromReal" in privacy
-        else None,
+        **_claim(privacy, files, reader),
     )
     if not is_plain_word(manifest.name):
         reader.problems.append("name: must be of plain letters, digits, '.', '_' and '-'")
@@ -217,10 +238,55 @@ def parse_manifest(payload: bytes) -> Manifest:
         )
     if counts.get("totalBytes") != manifest.total_bytes or counts.get("files") != len(files):
         reader.problems.append("counts: files or totalBytes do not match the list of files")
-    _check_verdict(manifest, reader.problems)
+    if manifest.claim != FORMAL_CLAIM:
+        _check_verdict(manifest, reader.problems)
     if reader.problems:
         raise IntegrityError("The statement of the package is malformed.", reader.problems)
     return manifest
+
+
+def _claim(
+    privacy: Mapping[str, Any], files: Mapping[str, FileEntry], reader: Reader
+) -> dict[str, Any]:
+    """The fields of a manifest that belong to its claim, and none of the other one's."""
+    claim = reader.one_of(privacy, "claim", CLAIMS)
+    for key in _AUDITED_KEYS if claim == FORMAL_CLAIM else _FORMAL_KEYS:
+        if key in privacy:
+            reader.problem(key, f"a package with the claim {claim or CLAIM} has none")
+    if claim == FORMAL_CLAIM:
+        digest = reader.match(reader.table(privacy, "statement"), "sha256", _DIGEST)
+        _check_statement_files(digest, files, reader.problems)
+        return {
+            "claim": claim,
+            "guarantee": read_guarantee(privacy, digest, reader.problems),
+        }
+    if {STATEMENT_FILE, STATEMENT_WORDS_FILE} & files.keys():
+        reader.problem("claim", f"a package with {STATEMENT_FILE} claims {FORMAL_CLAIM}")
+    return {
+        "claim": claim,
+        "verdict": reader.one_of(privacy, "verdict", VERDICTS),
+        "reasons": reader.lines(privacy, "reasons"),
+        "accepted_inconclusive": privacy.get("acceptedInconclusive") is True,
+        "audit_sha256": reader.match(reader.table(privacy, "report"), "sha256", _DIGEST),
+        "derived": reader.text(privacy, "derivedFromReal", 1000)
+        if "derivedFromReal" in privacy
+        else None,
+    }
+
+
+def _check_statement_files(
+    digest: str, files: Mapping[str, FileEntry], problems: list[str]
+) -> None:
+    statement = files.get(STATEMENT_FILE)
+    if statement is None or statement.sha256 != digest:
+        problems.append(f"statement: is not the digest of {STATEMENT_FILE}")
+    # An audit or an evaluation beside the images is a look at the patients that nobody counted.
+    problems += [
+        f"file {shown(name)}: a package with the claim {FORMAL_CLAIM} holds images, their papers "
+        "and the statement, and nothing else"
+        for name in files
+        if name not in _FORMAL_FILES and not _SHARD.fullmatch(name)
+    ]
 
 
 def _check_verdict(manifest: Manifest, problems: list[str]) -> None:
@@ -230,61 +296,13 @@ def _check_verdict(manifest: Manifest, problems: list[str]) -> None:
         problems.append("derivedFromReal: not with an inconclusive audit")
     if (manifest.verdict == "INCONCLUSIVE") != manifest.accepted_inconclusive:
         problems.append("acceptedInconclusive: does not fit the verdict")
-    report = manifest.files.get("reports/audit.json")
+    report = manifest.files.get(AUDIT_FILE)
     if report is None or report.sha256 != manifest.audit_sha256:
         problems.append("report: is not the digest of reports/audit.json")
 
 
-class _Reader:
-    """Takes typed values out of parsed JSON and collects every problem."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-
-    def table(self, parent: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-        value = parent.get(key)
-        if isinstance(value, dict):
-            return value
-        self.problems.append(f"{key}: is missing or not an object")
-        return {}
-
-    def text(self, parent: Mapping[str, Any], key: str, max_length: int) -> str:
-        value = parent.get(key)
-        problem = text_problem(value, what=key, max_length=max_length)
-        if problem is not None or not isinstance(value, str):
-            self.problems.append(problem or key)
-            return ""
-        return value
-
-    def match(self, parent: Mapping[str, Any], key: str, pattern: re.Pattern[str]) -> str:
-        value = parent.get(key)
-        if isinstance(value, str) and pattern.fullmatch(value):
-            return value
-        self.problems.append(f"{key}: {shown(value)} is not of the expected form")
-        return ""
-
-    def one_of(self, parent: Mapping[str, Any], key: str, words: tuple[str, ...]) -> str:
-        value = parent.get(key)
-        if isinstance(value, str) and value in words:
-            return value
-        self.problems.append(f"{key}: {shown(value)} is none of {', '.join(words)}")
-        return ""
-
-    def count(self, parent: Mapping[str, Any], key: str, what: str = "") -> int:
-        value = parent.get(key)
-        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-            return value
-        self.problems.append(f"{what or key}: expected a whole number, 0 or more")
-        return 0
-
-    def lines(self, parent: Mapping[str, Any], key: str) -> tuple[str, ...]:
-        values = parent.get(key)
-        if not isinstance(values, list) or len(values) > 100:
-            self.problems.append(f"{key}: expected a list of at most 100 lines")
-            return ()
-        found = [text_problem(value, what=key, max_length=1000) for value in values]
-        self.problems += [problem for problem in found if problem]
-        return tuple(value for value in values if isinstance(value, str))
+class _ManifestReader(Reader):
+    """A reader that knows the lists of a manifest."""
 
     def conditions(self, value: Any) -> dict[str, dict[str, int]]:
         result: dict[str, dict[str, int]] = {}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bussynth.errors import IntegrityError
+from bussynth.package.dp_statement import check_statement
 from bussynth.package.folder import (
     check_package_folder,
     digest_problem,
@@ -48,7 +49,8 @@ def verify_package(
     Raises:
         UsageError: ``path`` is no folder, or ``trust`` no public key.
         IntegrityError: The package is unsigned, signed by another key, or was changed: a file
-            added, removed, replaced or linked. Every problem is listed.
+            added, removed, replaced or linked; or its privacy statement is malformed, or says
+            something else than the signed manifest. Every problem is listed.
     """
     info = open_manifest(path, trust)
     files = info.manifest.files
@@ -62,6 +64,7 @@ def verify_package(
                 task.advance(entry.bytes)
     if problems:
         raise IntegrityError("The package was changed after signing; do not use it.", problems)
+    check_statement(info.path, info.manifest)
     _check_papers(info.path, info.manifest)
     return info
 

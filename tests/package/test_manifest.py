@@ -47,6 +47,16 @@ def test_round_trip() -> None:
     assert MANIFEST.to_statement() == MANIFEST.to_statement()
 
 
+def test_an_audited_package_is_signed_as_it_was_before_there_was_another_claim() -> None:
+    assert json.loads(MANIFEST.to_statement())["predicate"]["privacy"] == {
+        "claim": "empirically-audited",
+        "verdict": "NO EVIDENCE ABOVE FLOOR",
+        "reasons": ["Floor 0.9."],
+        "acceptedInconclusive": False,
+        "report": {"sha256": "c" * 64},
+    }
+
+
 def test_derived_images_are_not_called_synthetic() -> None:
     manifest = replace(MANIFEST, derived="The patients consented.")
     statement = json.loads(manifest.to_statement())
