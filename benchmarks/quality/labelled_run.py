@@ -11,7 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +31,7 @@ from bussynth.generator.generate import generate_cohort
 from bussynth.generator.generator import Generator
 from bussynth.generator.private_plan import plan_private
 from privacy.dp import accounting
+from privacy.dp.plan import DPPlan
 
 __all__ = ["VOCABULARY", "Run", "calibrated", "make_cohort", "measure"]
 
@@ -189,12 +190,14 @@ def measure(data: LabelledImages, work: Path, run: Run, *, workers: int = CORES)
         "parameters": model.training["parameters"],
     }
     if run.train.private:
-        plan = plan_private(run.train, model.training["parameters"])
+        claim = model.training["privacy"]
+        steps = claim["statement"]["mechanisms"][-1]["public"]
+        plan = DPPlan(**{one.name: steps[one.name] for one in fields(DPPlan)})
         found |= {
-            "epsilon": model.training["privacy"]["epsilon"],
-            "delta": model.training["privacy"]["delta"],
-            "noise_multiplier": plan.training.noise_multiplier,
-            "noise_to_signal": plan.noise_to_signal,
+            "epsilon": claim["epsilon"],
+            "delta": claim["delta"],
+            "noise_multiplier": plan.noise_multiplier,
+            "noise_to_signal": plan.noise_to_signal(model.training["parameters"]),
         }
     atomic.write_json(file, found)
     return found
