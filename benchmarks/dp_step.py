@@ -1,12 +1,12 @@
 """Time of a private step beside a step without privacy, and beside other ways to be private.
 
-    python -m benchmarks.dp_step [--turns N] [--patients N]
+    python -m benchmarks.dp_step [--turns N] [--patients N] [--threads N]
 
 One network of preset small-64, whole and with low-rank updates of rank 8, on the same made-up rows.
-All ways run in turn in one process with one thread; read the ratios.
+All ways run in turn in one process with as many threads each; read the ratios.
 
 - plain: one batch, one backward pass
-- ours: each patient alone, clipped once, summed in double precision, noise of ChaCha20
+- ours: each patient alone on a thread, clipped once, summed in double precision, noise of ChaCha20
 - Opacus: its hooks, and its ghost clipping, on the rows as single examples. As they come, both
   misread the memory layout behind the attention of diffusers; they are timed as they come
 - functorch: torch.func.vmap of the gradient over patients
@@ -33,6 +33,7 @@ from bussynth.generator.network import Architecture
 from bussynth.generator.presets import PRESETS
 from bussynth.generator.training import build_denoiser
 from privacy.dp.clipping import PatientSum
+from privacy.dp.threads import Threads
 
 __all__ = ["main"]
 
@@ -98,17 +99,21 @@ def plain(rows: Rows, *, adapted: bool) -> Callable[[], object]:
     return step
 
 
-def ours(rows: Rows, *, adapted: bool) -> Callable[[], object]:
+def ours(rows: Rows, pool: Threads, *, adapted: bool) -> Callable[[], object]:
     """A step as :func:`privacy.dp.training.private_steps` takes it, without the ledger."""
     denoiser = network(adapted=adapted)
     parameters = trained(denoiser)
     optimizer, total = torch.optim.AdamW(parameters), PatientSum(parameters, 1.0)
 
+    def gradients(patient: int) -> tuple[Tensor, ...]:
+        own = slice(patient * rows.each, (patient + 1) * rows.each)
+        return torch.autograd.grad(rows.losses(denoiser, own).mean(), parameters, allow_unused=True)
+
     def step() -> None:
-        for patient in range(rows.patients):
-            own = slice(patient * rows.each, (patient + 1) * rows.each)
-            loss = rows.losses(denoiser, own).mean()
-            total.add(torch.autograd.grad(loss, parameters, allow_unused=True))
+        for found in pool.map(gradients, range(rows.patients)):
+            if isinstance(found, Exception):
+                raise found
+            total.add(found)
         total.release(1.0, float(rows.patients))
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -199,23 +204,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--patients", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    torch.set_num_threads(arguments.threads)
     warnings.simplefilter("ignore")
-    for adapted in (False, True):
-        for draws in (1, 4):
-            rows = Rows(arguments.patients, IMAGES * draws)
-            ways = {
-                PLAIN: plain(rows, adapted=adapted),
-                "ours": ours(rows, adapted=adapted),
-                "of that, noise": noise(rows, adapted=adapted),
-                "Opacus, hooks": opacus(rows, "hooks", adapted=adapted),
-                "Opacus, ghost": opacus(rows, "ghost", adapted=adapted),
-                "functorch": functorch(rows, adapted=adapted),
-            }
-            what = "rank 8" if adapted else "all weights"
-            print(f"{what}, {arguments.patients} patients, {IMAGES} images, {draws} draws")
-            _compare(ways, arguments.turns)
+    with Threads(arguments.threads) as pool:
+        for adapted in (False, True):
+            for draws in (1, 4):
+                rows = Rows(arguments.patients, IMAGES * draws)
+                ways = {
+                    PLAIN: plain(rows, adapted=adapted),
+                    "ours": ours(rows, pool, adapted=adapted),
+                    "of that, noise": noise(rows, adapted=adapted),
+                    "Opacus, hooks": opacus(rows, "hooks", adapted=adapted),
+                    "Opacus, ghost": opacus(rows, "ghost", adapted=adapted),
+                    "functorch": functorch(rows, adapted=adapted),
+                }
+                what = "rank 8" if adapted else "all weights"
+                print(f"{what}, {arguments.patients} patients, {IMAGES} images, {draws} draws")
+                _compare(ways, arguments.turns)
 
 
 def _compare(ways: dict[str, Callable[[], object]], turns: int) -> None:

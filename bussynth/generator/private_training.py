@@ -201,6 +201,7 @@ def _train(
         ledger,
         identity,
         optimizer,
+        threads=torch.get_num_threads() if device.type == "cpu" else 1,
     )
     with progress.task("Training privately", total=total, unit="steps", done=taken) as task:
         start, offset, saved = time.monotonic(), position.seconds, -_SECONDS_BETWEEN

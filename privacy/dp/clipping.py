@@ -40,7 +40,15 @@ class PatientSum:
         if not (math.isfinite(clip_norm) and clip_norm > 0):
             raise DPInputError(f"clip_norm={clip_norm!r} must be a number above 0.")
         self._parameters, self._clip_norm = list(parameters), clip_norm
-        self._total = [torch.zeros_like(p, dtype=torch.float64) for p in self._parameters]
+        self._total, self._parts = self._vector()
+        self._patient, self._patient_parts = self._vector()
+
+    def _vector(self) -> tuple[Tensor, list[Tensor]]:
+        """A vector over all parameters, float64, and the part of each in its shape."""
+        sizes = [parameter.numel() for parameter in self._parameters]
+        vector = torch.zeros(sum(sizes), dtype=torch.float64, device=self._parameters[0].device)
+        parts = zip(torch.split(vector, sizes), self._parameters, strict=True)
+        return vector, [part.view(parameter.shape) for part, parameter in parts]
 
     @torch.no_grad()
     def add(self, gradients: Sequence[Tensor | None]) -> None:
@@ -55,22 +63,20 @@ class PatientSum:
         Raises:
             DPInputError: A gradient has another shape than its parameter.
         """
-        pairs = list(zip(self._total, gradients, strict=True))
-        if any(g is not None and g.shape != total.shape for total, g in pairs):
+        pairs = list(zip(self._patient_parts, gradients, strict=True))
+        if any(g is not None and g.shape != part.shape for part, g in pairs):
             raise DPInputError("The gradient of a patient has not the shape of the parameters.")
-        squares = [
-            torch.linalg.vector_norm(g, dtype=torch.float64).square()
-            for _, g in pairs
-            if g is not None
-        ]
-        norm = math.sqrt(float(sum(squares))) if squares else 0.0
+        for part, g in pairs:
+            if g is None:
+                part.zero_()
+            else:
+                part.copy_(g)
+        norm = float(torch.linalg.vector_norm(self._patient))
         if not math.isfinite(norm):
             return
         # In double precision: a factor cast to that of the gradient may be a thousandth too large.
         factor = min(1.0, self._clip_norm / (norm * (1 + _MARGIN))) if norm > 0 else 1.0
-        for total, g in pairs:
-            if g is not None:
-                total.add_(g.double(), alpha=factor)
+        self._total.add_(self._patient, alpha=factor)
 
     @torch.no_grad()
     def release(self, noise_multiplier: float, expected_patients: float) -> None:
@@ -80,8 +86,8 @@ class PatientSum:
             noise_multiplier: Standard deviation of the noise over the clipping norm.
             expected_patients: Public number to divide by.
         """
-        for total, parameter in zip(self._total, self._parameters, strict=True):
-            noise = gaussian(total.numel()).view_as(total).to(total.device)
-            total += noise_multiplier * self._clip_norm * noise
-            parameter.grad = (total / expected_patients).to(parameter.dtype)
-            total.zero_()
+        for part, parameter in zip(self._parts, self._parameters, strict=True):
+            noise = gaussian(part.numel()).view_as(part).to(part.device)
+            part.add_(noise, alpha=noise_multiplier * self._clip_norm).div_(expected_patients)
+            parameter.grad = part.to(parameter.dtype, copy=True)
+        self._total.zero_()

@@ -19,6 +19,7 @@ __all__ = ["gaussian", "poisson_sample", "random_bytes", "uniform"]
 
 _BITS: Final = 52  # with one more, the largest would round to 1
 _SUMMED: Final = 4
+_PIECE: Final = 2**15  # numbers computed at a time, so that what they need stays in the cache
 
 
 def random_bytes(count: int) -> bytearray:
@@ -39,8 +40,11 @@ def uniform(count: int) -> Tensor:
 
 def gaussian(count: int) -> Tensor:
     """Standard normal numbers, float64 (count,)."""
-    parts: Tensor = torch.special.ndtri(uniform(_SUMMED * count))
-    return parts.view(_SUMMED, count).sum(0) / 2
+    values = torch.empty(count, dtype=torch.float64)
+    for piece in torch.split(values, _PIECE):
+        parts: Tensor = torch.special.ndtri(uniform(_SUMMED * len(piece)))
+        torch.div(parts.view(_SUMMED, len(piece)).sum(0), 2, out=piece)
+    return values
 
 
 def poisson_sample(population: int, rate: float) -> list[int]:

@@ -23,6 +23,7 @@ from privacy.dp.ledger import Ledger
 from privacy.dp.plan import DPPlan
 from privacy.dp.preflight import check_network
 from privacy.dp.randomness import poisson_sample
+from privacy.dp.threads import Threads
 
 __all__ = ["Losses", "private_steps"]
 
@@ -41,6 +42,8 @@ def private_steps(
     ledger: Ledger,
     identity: str,
     optimizer: torch.optim.Optimizer,
+    *,
+    threads: int = 1,
 ) -> Generator[int, None, None]:
     """Train; yields the number of each step after it was taken.
 
@@ -58,6 +61,8 @@ def private_steps(
         ledger: Where each step is charged before it is taken.
         identity: Of the mechanism in the ledger.
         optimizer: Of the trained parameters; its learning rate may be changed between steps.
+        threads: Patients computed at a time, each on a thread of its own; with more than one,
+            ``losses`` must bear to be called from several at once.
 
     Raises:
         DPInputError: The plan is not what was registered, the network cannot be trained privately,
@@ -73,24 +78,34 @@ def private_steps(
     _check_optimizer(optimizer, parameters)
     buffers = {name: value.clone() for name, value in module.named_buffers()}
     total = PatientSum(parameters, plan.clip_norm)
-    for _ in range(registered.mechanism.steps - registered.taken):
-        step = ledger.charge(identity)
-        failure: Exception | None = None
-        for patient in poisson_sample(population, plan.sampling_rate):
-            try:
-                total.add(_gradients(losses(patient, step), parameters, plan.rows))
-            except Exception as error:
-                failure = error
-        total.release(plan.noise_multiplier, plan.expected_patients)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        if failure is not None:
-            raise failure
-        _check_buffers(module, buffers)
-        yield step
+
+    def gradients(patient: int) -> Sequence[Tensor | None]:
+        return _gradients(losses(patient, step), parameters, plan.rows)
+
+    with Threads(threads) as pool:
+        for _ in range(registered.mechanism.steps - registered.taken):
+            step = ledger.charge(identity)
+            failure: Exception | None = None
+            drawn = poisson_sample(population, plan.sampling_rate)
+            for found in pool.map(gradients, drawn):
+                try:
+                    if isinstance(found, Exception):
+                        raise found
+                    total.add(found)
+                except Exception as error:
+                    failure = error
+            total.release(plan.noise_multiplier, plan.expected_patients)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            if failure is not None:
+                raise failure
+            _check_buffers(module, buffers)
+            yield step
 
 
-def _gradients(found: Tensor, parameters: Sequence[nn.Parameter], rows: int) -> Sequence[Tensor]:
+def _gradients(
+    found: Tensor, parameters: Sequence[nn.Parameter], rows: int
+) -> Sequence[Tensor | None]:
     """Gradient of the mean over the rows of one patient."""
     if found.shape != (rows,):
         raise DPInputError(

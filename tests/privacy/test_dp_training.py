@@ -12,6 +12,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from privacy.dp.clipping import PatientSum
 from privacy.dp.errors import BudgetError, DPInputError
 from privacy.dp.ledger import Cap, Ledger
 from privacy.dp.plan import DPPlan
+from privacy.dp.threads import Threads
 from privacy.dp.training import private_steps
 
 CAP = Cap(epsilon=50.0, delta=1e-5, patients=1000)
@@ -91,7 +93,11 @@ def scripted(draws: Iterable[Sequence[int]]) -> Callable[..., list[int]]:
 
 
 def released(
-    patients: Sequence[Patient], draws: Sequence[Sequence[int]], ledger: Ledger, plan: DPPlan = PLAN
+    patients: Sequence[Patient],
+    draws: Sequence[Sequence[int]],
+    ledger: Ledger,
+    plan: DPPlan = PLAN,
+    threads: int = 1,
 ) -> list[Tensor]:
     """Run to the end, in several runs: the first stops, and those that fail are started again."""
     module = network()
@@ -107,7 +113,9 @@ def released(
         patch.setattr(clipping, "gaussian", lambda n: torch.zeros(n, dtype=torch.float64))
         stop: int | None = 2
         while taken() < plan.steps:
-            steps = private_steps(module, losses, len(patients), plan, ledger, identity, optimizer)
+            steps = private_steps(
+                module, losses, len(patients), plan, ledger, identity, optimizer, threads=threads
+            )
             with contextlib.suppress(OSError, RuntimeError):
                 for _ in itertools.islice(steps, stop):
                     pass
@@ -147,16 +155,18 @@ ADVERSARIES: dict[str, Patient] = {
 DRAWS: list[list[int | str]] = [[0, 3, "+"], ["+"], [], [1, 2, 4, 5, "+"], [7, 8], [0, "+"]]
 
 
-def check_adding_one(adversary: Patient, ledger: Ledger, place: int = 9) -> None:
+def check_adding_one(adversary: Patient, ledger: Ledger, place: int = 9, threads: int = 1) -> None:
     """Everything released, with and without one patient, who comes at a place among the others."""
     others = ordinary()
-    without = released(others, [[i for i in one if isinstance(i, int)] for one in DRAWS], ledger)
+    ordinary_draws = [[i for i in one if isinstance(i, int)] for one in DRAWS]
+    without = released(others, ordinary_draws, ledger, threads=threads)
 
     def moved(one: int | str) -> int:
         return place if isinstance(one, str) else one + (one >= place)
 
     draws = [sorted(moved(one) for one in step) for step in DRAWS]
-    with_one = released([*others[:place], adversary, *others[place:]], draws, ledger)
+    everybody = [*others[:place], adversary, *others[place:]]
+    with_one = released(everybody, draws, ledger, threads=threads)
     bound = PLAN.clip_norm / PLAN.expected_patients
     for draw, a, b in zip(draws, without, with_one, strict=True):
         assert a.isfinite().all()
@@ -171,12 +181,31 @@ def ledger(tmp_path: Path) -> Ledger:
     return Ledger.create(tmp_path / "ledger.sqlite", subject="s", cap=CAP)
 
 
-@pytest.mark.parametrize("place", [0, 4, 9])
+@pytest.mark.parametrize(("place", "threads"), [(0, 1), (4, 3), (9, 1)])
 @pytest.mark.parametrize("name", ADVERSARIES)
 def test_adding_a_patient_changes_each_sum_by_the_clipping_norm_at_most(
-    name: str, place: int, ledger: Ledger
+    name: str, place: int, threads: int, ledger: Ledger
 ) -> None:
-    check_adding_one(ADVERSARIES[name], ledger, place)
+    check_adding_one(ADVERSARIES[name], ledger, place, threads)
+
+
+def test_patients_on_threads_are_summed_in_order(ledger: Ledger) -> None:
+    draws = [[0, 1, 2, 3, 4, 5, 6, 7, 8], [], [8], [1, 3], [0, 2, 4, 6, 8], [5]]
+    alone = released(ordinary(), draws, ledger)
+    for a, b in zip(alone, released(ordinary(), draws, ledger, threads=4), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_threads_leave_torch_as_it_was() -> None:
+    usual = torch.get_num_threads()
+    with Threads(2) as pool:
+        assert list(pool.map(lambda _: torch.get_num_threads(), range(5))) == 5 * [1]
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == usual
+    with Threads(3) as pool:
+        found = list(pool.map(lambda i: 6 // i, range(4)))
+    assert isinstance(found[0], ZeroDivisionError)
+    assert found[1:] == [6, 3, 2]
 
 
 def test_who_adds_nothing_does_not_turn_the_rounding_of_others(
@@ -209,12 +238,14 @@ def test_who_adds_nothing_does_not_turn_the_rounding_of_others(
     assert torch.equal(gradient(given), gradient(torch.cat([nobody, given])))
 
 
-def edited(patch: pytest.MonkeyPatch, old: str, new: str) -> None:
+def edited(patch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> None:
     """Put other lines into the source of the training."""
     source = inspect.getsource(training.private_steps)
-    assert source.count(old) == 1
+    for old, new in changes:
+        assert source.count(old) == 1
+        source = source.replace(old, new)
     made: dict[str, Any] = {}
-    exec(source.replace(old, new), vars(training), made)
+    exec(source, vars(training), made)
     patch.setitem(globals(), "private_steps", made["private_steps"])
 
 
@@ -222,35 +253,30 @@ def clip_each_copy(patch: pytest.MonkeyPatch) -> None:
     """Rows are clipped one by one, as in the code of arXiv:2406.01355."""
     edited(
         patch,
-        "                total.add(_gradients(losses(patient, step), parameters, plan.rows))",
-        "                for row in range(plan.rows):\n"
-        "                    one = losses(patient, step)[row, None]\n"
-        "                    total.add(_gradients(one, parameters, 1))",
+        (
+            "return _gradients(losses(patient, step), parameters, plan.rows)",
+            "return [_gradients(losses(patient, step)[row, None], parameters, 1)\n"
+            "                for row in range(plan.rows)]",
+        ),
+        ("total.add(found)", "[total.add(one) for one in found]"),
     )
 
 
 def scale_by_population(patch: pytest.MonkeyPatch) -> None:
     """The mean is over what the data hold, as in Opacus' make_private (issues 571 and 819)."""
-    edited(patch, "plan.expected_patients)", "population * plan.sampling_rate)")
+    edited(patch, ("plan.expected_patients)", "population * plan.sampling_rate)"))
 
 
 def skip_empty_steps(patch: pytest.MonkeyPatch) -> None:
     """A step without patients releases nothing."""
-    edited(
-        patch,
-        "        for patient in poisson_sample(population, plan.sampling_rate):",
-        "        drawn = poisson_sample(population, plan.sampling_rate)\n"
-        "        if not drawn:\n            continue\n        for patient in drawn:",
-    )
+    call = "drawn = poisson_sample(population, plan.sampling_rate)\n"
+    edited(patch, (call, f"{call}            if not drawn:\n                continue\n"))
 
 
 def resume_without_charge(patch: pytest.MonkeyPatch) -> None:
     """The second run does not pay."""
-    edited(
-        patch,
-        "step = ledger.charge(identity)",
-        "step = 1 if registered.taken else ledger.charge(identity)",
-    )
+    call = "ledger.charge(identity)"
+    edited(patch, (f"step = {call}", f"step = 1 if registered.taken else {call}"))
 
 
 def no_clipping(patch: pytest.MonkeyPatch) -> None:
@@ -260,7 +286,7 @@ def no_clipping(patch: pytest.MonkeyPatch) -> None:
 
 def stop_at_errors(patch: pytest.MonkeyPatch) -> None:
     """A patient who cannot be read ends the step before it is released."""
-    edited(patch, "                failure = error", "                raise")
+    edited(patch, ("                    failure = error", "                    raise"))
 
 
 @pytest.mark.parametrize(
