@@ -15,11 +15,19 @@ __all__ = ["ledger"]
 
 @verb("ledger")
 def ledger(
-    cohort: Annotated[Path, typer.Argument(help="A real cohort, or one of phantoms.")], run: Run
+    cohort: Annotated[Path, typer.Argument(help="A real cohort, or one of phantoms.")],
+    run: Run,
+    close_idle: Annotated[
+        bool,
+        typer.Option(
+            "--close-idle", help="Give back what is reserved for plans that took no step."
+        ),
+    ] = False,
 ) -> Outcome:
     """Show what private trainings have spent on a cohort, and what is left.
 
-    The ledger is checked from end to end first. It stays at the site.
+    The ledger is checked from end to end first. It stays at the site. With --close-idle, plans that
+    never began are closed; a run that was about to begin one cannot any more.
 
     Example: bussynth ledger cohort
     """
@@ -27,8 +35,10 @@ def ledger(
     from bussynth.generator.private_plan import open_ledger
 
     found = open_ledger(Cohort.open(cohort))
+    closed = found.close_idle() if close_idle and not run.dry_run else ()
     cap, spent = found.cap, found.spent()
-    lines = [
+    lines = [*(f"Closed and given back: {purpose}." for purpose in closed)]
+    lines += [
         f"Spent: epsilon {rounded_up(spent.epsilon):.3g} of {cap.epsilon:g} at delta "
         f"{rounded_up(cap.delta):.3g}, for at most about {cap.patients:,} patients."
     ]

@@ -8,6 +8,7 @@ varied by noising part of the way and denoising again. Only noisy votes leave th
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import json
@@ -32,9 +33,10 @@ from bussynth.generator.evolution_config import EvolveConfig
 from bussynth.generator.generator import Generator
 from bussynth.generator.private_plan import (
     budget_cap,
+    budget_ledger,
     check_public_base,
+    check_room,
     cohort_commitment,
-    open_ledger,
 )
 from bussynth.generator.private_record import privacy_record
 from bussynth.generator.refusals import refusals
@@ -51,6 +53,7 @@ _PURPOSE: Final = "votes of an evolution"
 _COVERED: Final = ("every image and condition of the synthetic cohort, and its record",)
 _STATE_FILE: Final = "evolution.json"
 _ROUND_FILE: Final = "round.npz"
+_WORK: Final = ".evolving-"
 
 Images = npt.NDArray[np.uint8]
 
@@ -164,13 +167,16 @@ def check_evolve(
     Cohort.check_place(out, "synthetic", force=force)
     budget_cap(config)
     each, rest = divmod(config.candidates, len(classes))
-    return EvolutionPlan.calibrated(
+    plan = EvolutionPlan.calibrated(
         epsilon=config.dp_epsilon or 0.0,
         delta=config.delta,
         rounds=config.rounds,
         candidates=tuple(each + (i < rest) for i in range(len(classes))),
         threshold=config.threshold,
     )
+    if not list(_work_folders(Path(out))):
+        check_room(cohort, config, [plan.mechanism])
+    return plan
 
 
 @refusals()
@@ -202,7 +208,7 @@ def evolve_cohort(
     cohort.verify()
     generator = Generator.load(config.base, options.device)
     breeder = _Breeder(generator, config, options)
-    ledger = open_ledger(cohort, budget_cap(config))
+    ledger = budget_ledger(cohort, config)
     work = _Work(out, [generator.digest, cohort_commitment(cohort), config.to_dict()])
     identity = _register(ledger, plan, work)
     view = training_view(cohort)
@@ -301,7 +307,7 @@ class _Work:
 
     def __init__(self, out: Path, decides: Sequence[Any]) -> None:
         key = hashlib.sha256(atomic.canonical_json(list(decides)).encode()).hexdigest()
-        self._folder = out.absolute().parent / f".{out.name}.evolving-{key[:16]}"
+        self._folder = out.absolute().parent / f".{out.name}{_WORK}{key[:16]}"
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / _STATE_FILE
         if not path.exists():
@@ -342,6 +348,11 @@ class _Work:
     def remove(self) -> None:
         """Drop it: the output is whole."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _work_folders(out: Path) -> Iterator[Path]:
+    """Folders of unfinished evolutions, of whatever settings, of an output."""
+    return out.absolute().parent.glob(f".{glob.escape(out.name)}{_WORK}*")
 
 
 def _tuples(row: Mapping[str, Any]) -> dict[str, Any]:

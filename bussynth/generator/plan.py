@@ -28,6 +28,7 @@ from bussynth.generator.private_config import PrivateConfig
 from bussynth.generator.private_plan import (
     PrivatePlan,
     check_public_base,
+    check_room,
     cohort_commitment,
     plan_private,
 )
@@ -172,6 +173,8 @@ def _plan(
     state = "new" if force else _state(out, identity)
     if state == "new":
         check_place(out, force=force)
+        if private is not None:
+            check_room(cohort, config, private.mechanisms)
     if finish and not (state == "resume" and (out / CHECKPOINT_FILE).is_file()):
         found = {
             "new": "holds no training",

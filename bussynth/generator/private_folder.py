@@ -19,7 +19,7 @@ from bussynth.generator.checkpoint import write_training
 from bussynth.generator.folder import build, load_data, training_record, write_trained
 from bussynth.generator.place import RECORDS
 from bussynth.generator.plan import TrainPlan
-from bussynth.generator.private_plan import cohort_commitment, open_ledger
+from bussynth.generator.private_plan import budget_ledger, cohort_commitment
 from bussynth.generator.private_record import privacy_record
 from bussynth.generator.private_training import fit_privately
 from bussynth.generator.refusals import refusals
@@ -53,7 +53,7 @@ def train_privately(cohort: Cohort, out: Path, plan: TrainPlan, progress: Progre
     device, config = torch.device(plan.device), plan.config
     denoiser = build(plan)
     check_network(denoiser)
-    ledger = open_ledger(cohort, plan.private.cap)
+    ledger = budget_ledger(cohort, config)
     if plan.state == "new":
         identity = plan.identity | {"cohort": cohort_commitment(cohort)}
         with atomic.new_directory(out, force=plan.force, markers=tuple(RECORDS)) as staging:

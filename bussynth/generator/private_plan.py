@@ -6,7 +6,8 @@ patient.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +27,9 @@ from privacy.dp.plan import DPPlan
 __all__ = [
     "PrivatePlan",
     "budget_cap",
+    "budget_ledger",
     "check_public_base",
+    "check_room",
     "cohort_commitment",
     "ledger_path",
     "open_ledger",
@@ -215,17 +218,38 @@ def cohort_commitment(cohort: Cohort) -> str | None:
 
 
 @refusals()
-def open_ledger(cohort: Cohort, cap: Cap | None = None) -> Ledger:
+def open_ledger(cohort: Cohort) -> Ledger:
     """Open the ledger of a cohort.
 
-    Args:
-        cohort: The cohort.
-        cap: Make the ledger with this cap, if there is none; and refuse one with another cap.
+    Raises:
+        UsageError: It is missing, damaged, or of other patients.
+    """
+    return Ledger.open(ledger_path(cohort), subject=cohort.digest)
+
+
+@refusals()
+def budget_ledger(cohort: Cohort, config: BudgetConfig) -> Ledger:
+    """Open the ledger of a cohort, or make it with the cap of a budget.
 
     Raises:
-        UsageError: It is missing, damaged, of other patients, or has another cap.
+        UsageError: It is damaged, of other patients, or has another cap than what is asked for.
     """
-    path = ledger_path(cohort)
-    if cap is None:
-        return Ledger.open(path, subject=cohort.digest)
+    cap, path = budget_cap(config), ledger_path(cohort)
+    if config.dp_cap is None and path.exists():
+        # Whoever names no cap means the one there is; delta and patients belong to the promise.
+        found = open_ledger(cohort)
+        cap = replace(cap, epsilon=found.cap.epsilon)
     return Ledger.create_or_open(path, subject=cohort.digest, cap=cap)
+
+
+@refusals()
+def check_room(
+    cohort: Cohort, config: BudgetConfig, mechanisms: Sequence[SampledGaussian]
+) -> None:
+    """Refuse what the ledger of a cohort would refuse, without writing to it.
+
+    Raises:
+        UsageError: See :func:`budget_ledger`; or the cap would be exceeded.
+    """
+    if ledger_path(cohort).exists():
+        budget_ledger(cohort, config).check_plan(mechanisms)

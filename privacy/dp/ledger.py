@@ -211,18 +211,7 @@ class Ledger:
             BudgetError: They would exceed the cap with what is spent or reserved; nothing was
                 written.
         """
-        if not plan or any(mechanism.steps < 1 for _, mechanism, _ in plan):
-            raise DPInputError("A mechanism to register takes at least one step.")
-        mechanisms = [
-            {
-                "mechanism": secrets.token_hex(8),
-                "purpose": purpose,
-                "gaussian": asdict(mechanism),
-                "public": dict(public),
-            }
-            for purpose, mechanism, public in plan
-        ]
-        entry = {"kind": "register", "mechanisms": mechanisms}
+        entry = _registration(plan)
         while True:
             # It takes a second to compute what this costs, so not while others wait for the file.
             before = self.entries()
@@ -231,7 +220,15 @@ class Ledger:
                 if _reserved(writing.entries) == _reserved(before):
                     writing.append(entry)
                     break
-        return tuple(str(one["mechanism"]) for one in mechanisms)
+        return tuple(str(one["mechanism"]) for one in entry["mechanisms"])
+
+    def check_plan(self, mechanisms: Sequence[SampledGaussian]) -> None:
+        """Check that a plan could be registered now; nothing is written.
+
+        Raises:
+            BudgetError: It would exceed the cap.
+        """
+        _check_cap(self.entries(), _registration([("", one, {}) for one in mechanisms]))
 
     def register(
         self, purpose: str, mechanism: SampledGaussian, public: Mapping[str, Any] | None = None
@@ -265,6 +262,20 @@ class Ledger:
         with self._chain.transaction() as writing:
             if not _find(writing.entries, identity).closed:
                 writing.append({"kind": "close", "mechanism": identity})
+
+    def close_idle(self) -> tuple[str, ...]:
+        """Close every mechanism of a plan of which no step was charged; its cost is given back.
+
+        A run that was about to begin one of them is refused its first step.
+
+        Returns:
+            What they were for.
+        """
+        with self._chain.transaction() as writing:
+            idle = [one for one in _registered(writing.entries) if not one.begun | one.closed]
+            for one in idle:
+                writing.append({"kind": "close", "mechanism": one.identity})
+        return tuple(one.purpose for one in idle)
 
     def registered(self) -> tuple[Registered, ...]:
         """All mechanisms, in the order they came."""
@@ -306,6 +317,21 @@ class Ledger:
             ],
             "head": self.head,
         }
+
+
+def _registration(plan: Sequence[tuple[str, SampledGaussian, Mapping[str, Any]]]) -> dict[str, Any]:
+    if not plan or any(mechanism.steps < 1 for _, mechanism, _ in plan):
+        raise DPInputError("A mechanism to register takes at least one step.")
+    mechanisms = [
+        {
+            "mechanism": secrets.token_hex(8),
+            "purpose": purpose,
+            "gaussian": asdict(mechanism),
+            "public": dict(public),
+        }
+        for purpose, mechanism, public in plan
+    ]
+    return {"kind": "register", "mechanisms": mechanisms}
 
 
 def _check_cap(entries: Sequence[Mapping[str, Any]], entry: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from bussynth.generator.generator import Generator
 from bussynth.generator.plan import check_adapt, check_train
 from bussynth.generator.private_config import PrivateConfig
 from bussynth.generator.private_plan import (
-    budget_cap,
+    budget_ledger,
     check_public_base,
     open_ledger,
     plan_private,
@@ -34,6 +34,7 @@ from bussynth.generator.private_plan import (
 from bussynth.generator.storage import read_record
 from bussynth.modelcard.privacy import dp_claim
 from privacy.dp.errors import BudgetError
+from privacy.dp.mechanism import SampledGaussian
 
 CPU = RunOptions(device="cpu")
 PUBLIC: dict[str, Any] = {
@@ -120,6 +121,23 @@ def test_the_cap_holds(trained: tuple[Cohort, Path], model_folder: Path, tmp_pat
     with pytest.raises(UsageError, match=r"cap of these patients is 6"):
         Generator.adapt(cohort, tmp_path / "second", private(model_folder), options=CPU)
     assert open_ledger(cohort).spent() == before
+    with pytest.raises(UsageError, match=r"cap of these patients is 6"):
+        check_adapt(cohort, tmp_path / "second", private(model_folder), options=CPU)
+
+
+def test_a_second_training_keeps_to_the_cap_without_naming_it(
+    hospital: Cohort, model_folder: Path, tmp_path: Path
+) -> None:
+    Generator.adapt(
+        hospital, tmp_path / "a", private(model_folder, dp_cap=30.0, dp_epsilon=3.0), options=CPU
+    )
+    second = private(model_folder, dp_epsilon=4.0)
+    Generator.adapt(hospital, tmp_path / "b", second, options=CPU)
+    assert open_ledger(hospital).cap.epsilon == 30.0
+    assert read_record(tmp_path / "b")["training"]["privacy"]["epsilon"] == 30.0
+    for other in ({"dp_cap": 40.0}, {"dp_delta": 1e-3}, {"dp_patients": 30}):
+        with pytest.raises(UsageError, match="stays so"):
+            check_adapt(hospital, tmp_path / "c", replace(second, **other), options=CPU)
 
 
 def test_a_stopped_training_goes_on_and_pays_once(
@@ -151,7 +169,7 @@ def test_a_ledger_that_lost_the_training_or_is_in_use_stops_it(
     hospital: Cohort, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, config = tmp_path / "adapter", private(model_folder)
-    open_ledger(hospital, budget_cap(config))
+    budget_ledger(hospital, config)
     before = shutil.copy(hospital.path / LEDGER_FILE, tmp_path / "backup")
     with monkeypatch.context() as patch:
         # As if another run had taken all steps in the meantime.
@@ -163,7 +181,7 @@ def test_a_ledger_that_lost_the_training_or_is_in_use_stops_it(
         Generator.adapt(hospital, out, config, options=CPU)
 
 
-def _taken(*_: Any) -> Iterator[int]:
+def _taken(*_: Any, **__: Any) -> Iterator[int]:
     raise BudgetError("No further step may be taken: all 3 are charged.")
     yield 0
 
@@ -292,14 +310,23 @@ def test_delta_is_a_twentieth_of_a_patient_unless_given() -> None:
         assert 0 < PrivateConfig(dp_epsilon=1.0, dp_patients=patients).delta <= 1 / (20 * patients)
 
 
-def test_on_the_command_line(trained: tuple[Cohort, Path], model_folder: Path) -> None:
+def test_on_the_command_line(
+    trained: tuple[Cohort, Path], hospital: Cohort, model_folder: Path
+) -> None:
     cohort, folder = trained
     run = CliRunner()
-    flags = ["--base", str(model_folder), "--dp-epsilon", "2", "--dp-patients", "30", "--dry-run"]
-    shown = run.invoke(app.app, ["adapt", str(cohort.path), "--out", str(folder) + "2", *flags])
+    flags = ["--base", str(model_folder), "--dp-epsilon", "2", "--dp-patients", "20", "--dry-run"]
+    place = ["--out", str(folder) + "2"]
+    shown = run.invoke(app.app, ["adapt", str(hospital.path), *place, *flags])
     assert shown.exit_code == 0, shown.output
     assert "Private for every patient" in shown.output
     assert "hardly different" in shown.output
+    shown = run.invoke(app.app, ["adapt", str(cohort.path), *place, *flags])
+    assert shown.exit_code == 2, "nothing is left of the budget"
+    ledger = budget_ledger(hospital, private(model_folder))
+    ledger.register("never begun", SampledGaussian(noise_multiplier=9.0))
+    shown = run.invoke(app.app, ["ledger", str(hospital.path), "--close-idle"])
+    assert "given back: never begun" in shown.output
     listed = run.invoke(app.app, ["ledger", str(cohort.path)])
     assert "training of the generator" in listed.output
     data = json.loads(run.invoke(app.app, ["ledger", str(cohort.path), "--json"]).stdout)

@@ -55,6 +55,24 @@ def test_a_plan_is_spent_with_its_first_step(ledger: Ledger) -> None:
     assert again.cap == CAP
 
 
+def test_idle_plans_are_closed_together_and_others_are_not(ledger: Ledger) -> None:
+    begun = ledger.register_plan(plan(gaussian(30.0), gaussian(30.0)))
+    ledger.charge(begun[0])
+    idle = ledger.register("left behind", gaussian(4.2))
+    with pytest.raises(BudgetError, match="the cap"):
+        ledger.check_plan([gaussian(4.2)])
+    head = ledger.head
+    ledger.check_plan([gaussian(60.0)])
+    assert ledger.head == head, "a check writes nothing"
+    assert ledger.close_idle() == ("left behind",)
+    assert ledger.close_idle() == ()
+    assert [one.closed for one in ledger.registered()] == [False, False, True]
+    ledger.check_plan([gaussian(4.2)])
+    with pytest.raises(BudgetError, match="closed"):
+        ledger.charge(idle)
+    assert ledger.charge(begun[1]) == 1
+
+
 def test_a_plan_that_never_looked_is_given_back(ledger: Ledger) -> None:
     one = ledger.register("never run", gaussian(3.5))
     ledger.close(one)
