@@ -44,7 +44,9 @@ class FitConfig(PrivateConfig):
         max=1000.0,
     )
     schedule: str = option("cosine", "Learning rate after warm-up.", choices=("cosine", "constant"))
-    warmup_steps: int = option(50, "Steps over which the learning rate rises.", min=0)
+    warmup_steps: int = option(
+        50, "Steps over which the learning rate rises, a tenth of all at most.", min=0
+    )
     weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0.0, max=1.0)
     clip_norm: float = option(
         1.0, "Largest norm of the gradient; with dp_epsilon, of that of each patient.", min=1e-6
@@ -100,7 +102,15 @@ class TrainConfig(FitConfig):
 
 
 #: Parts of the network that an adapter may reach, see :mod:`bussynth.generator.lora`.
-TARGETS: Final = ("attention", "convolution", "projection", "conditions", "means")
+TARGETS: Final = (
+    "attention",
+    "convolution",
+    "projection",
+    "conditions",
+    "means",
+    "biases",
+    "output",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +125,8 @@ class AdaptConfig(FitConfig):
     targets: tuple[str, ...] = option(
         (),
         "Parts of the network that are adapted: attention, convolution, projection, conditions, "
-        "means. All if not given; with dp_epsilon, where few parameters are better, attention and "
-        "conditions.",
+        "means, biases, output. The first five if not given; with dp_epsilon, where few parameters "
+        "are better, attention and conditions.",
     )
 
     @property

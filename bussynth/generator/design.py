@@ -20,6 +20,7 @@ from bussynth.generator.private_plan import public_vocabulary
 __all__ = ["Design", "design_adapter", "design_model"]
 
 _PRIVATE_STEPS: Final = 200
+_USUAL_TARGETS: Final = ("attention", "convolution", "projection", "conditions", "means")
 _PRIVATE_TARGETS: Final = ("attention", "conditions")
 
 
@@ -224,7 +225,8 @@ def _targets(config: AdaptConfig, network: ConditionalUNet) -> tuple[str, ...]:
     """Parts to adapt: those named, which the base must have, or the usual ones that it has."""
     there = tuple(one for one in TARGETS if one in WHOLE_TARGETS or reached(network.unet, one))
     if not config.targets:
-        return tuple(one for one in there if not config.private or one in _PRIVATE_TARGETS)
+        usual = _PRIVATE_TARGETS if config.private else _USUAL_TARGETS
+        return tuple(one for one in there if one in usual)
     absent = [target for target in config.targets if target not in there]
     if absent:
         raise UsageError(

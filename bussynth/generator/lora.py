@@ -6,6 +6,7 @@ updates are added to the weights once and the network stays the plain one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
@@ -24,15 +25,18 @@ _MODULES: Final = {
 # peft names the updates of its one adapter so; files do without.
 _ADAPTER: Final = ".default."
 _BASE: Final = ".base_layer."
-# Beside the updates, as a whole: how conditions are embedded, which depends on the vocabulary, and
-# the small head of the means, since how bright images are is a matter of the site.
+# Beside the updates, as a whole: how conditions are embedded, which depends on the vocabulary; the
+# small head of the means, since how bright images are is a matter of the site; and what is small
+# enough for a private training: scales and shifts (Ben Zaken et al. 2022, arXiv:2106.10199), and
+# the last layer.
 _WHOLE: Final = {
-    "conditions": ("network.columns.", "network.box_state."),
-    "means": ("network.mean.",),
+    "conditions": r"network\.(columns|box_state)\.",
+    "means": r"network\.mean\.",
+    "biases": r"network\.unet\.(.*\.bias|.*norm\w*\.weight)$",
+    "output": r"network\.unet\.conv_out\.(weight|bias)$",
 }
 #: Targets that get no low-rank updates.
 WHOLE_TARGETS: Final = tuple(_WHOLE)
-_WHOLE_NAMES: Final = tuple(name for names in _WHOLE.values() for name in names)
 
 
 def inject(
@@ -45,7 +49,8 @@ def inject(
         rank: Rank of the updates.
         alpha: Scale times rank.
         targets: What to train: attention, convolution and projection get low-rank updates,
-            conditions (their embeddings) and means (the head of them) are trained as they are.
+            conditions (their embeddings), means (the head of them), biases (all biases, and the
+            scales of normalisations) and output (the last layer) are trained as they are.
         seed: Seed of the initial A; B starts at zero, so nothing changes at first.
 
     Returns:
@@ -55,9 +60,8 @@ def inject(
     layers = [name for target in targets for name in _MODULES.get(target, ())]
     if layers:
         _update(denoiser.get_submodule("network.unet"), rank, alpha, layers, seed)
-    whole = _whole(targets)
     for name, parameter in denoiser.named_parameters():
-        if name.startswith(whole):
+        if _whole(name, targets):
             parameter.requires_grad_(True)
     return denoiser
 
@@ -78,9 +82,10 @@ def _update(unet: nn.Module, rank: int, alpha: float, layers: Sequence[str], see
         inject_adapter_in_model(config, unet)
 
 
-def _whole(targets: Sequence[str]) -> tuple[str, ...]:
-    """Beginnings of the names of what is trained as a whole."""
-    return tuple(name for target in targets for name in _WHOLE.get(target, ()))
+def _whole(name: str, targets: Sequence[str]) -> bool:
+    """Whether some targets train a parameter as a whole."""
+    plain = name.replace(_BASE, ".")
+    return any(re.match(_WHOLE[target], plain) for target in targets if target in _WHOLE)
 
 
 def reached(unet: nn.Module, target: str) -> list[nn.Module]:
@@ -104,14 +109,13 @@ def adapter_shapes(network: nn.Module, rank: int, targets: Sequence[str]) -> lis
     unet = network.get_submodule("unet")
     shapes = [cast(Tensor, m.weight).shape for t in targets for m in reached(unet, t)]
     sizes = [size for shape in shapes for size in (rank * shape[1:].numel(), shape[0] * rank)]
-    names = _whole(targets)
-    whole = [p for k, p in network.named_parameters() if f"network.{k}".startswith(names)]
+    whole = [p for k, p in network.named_parameters() if _whole(f"network.{k}", targets)]
     return sizes + [parameter.numel() for parameter in whole]
 
 
 def adapter_names(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Trained tensors under the names of an adapter file."""
-    return {name.replace(_ADAPTER, "."): tensor for name, tensor in weights.items()}
+    return {k.replace(_ADAPTER, ".").replace(_BASE, "."): value for k, value in weights.items()}
 
 
 def merge(
@@ -132,8 +136,9 @@ def merge(
     """
     merged = dict(weights)
     try:
-        for name, tensor in adapter.items():
-            if name.startswith(_WHOLE_NAMES):
+        # Updates come on top of what is trained as a whole.
+        for name, tensor in sorted(adapter.items(), key=lambda one: ".lora_" in one[0]):
+            if _whole(name, WHOLE_TARGETS):
                 if merged[name].shape != tensor.shape:
                     raise ValueError(name)
                 merged[name] = tensor.float()

@@ -73,7 +73,10 @@ class Schedule:
     @classmethod
     def of(cls, config: FitConfig) -> Schedule:
         """Schedule of a resolved configuration."""
-        return cls(config.steps, config.minutes, config.warmup_steps, config.schedule == "cosine")
+        warmup = config.warmup_steps
+        if config.steps is not None:
+            warmup = min(warmup, config.steps // 10)
+        return cls(config.steps, config.minutes, warmup, config.schedule == "cosine")
 
     def progress(self, position: Position) -> float:
         """Share of the training behind ``position``, in [0, 1]."""

@@ -87,7 +87,7 @@ def test_merged_equals_peft(model_folder: Path) -> None:
     model = read_model(model_folder)
     denoiser = build_denoiser(model.architecture)
     denoiser.load_state_dict(dict(model.weights))
-    inject(denoiser, 3, 6.0, ("attention", "convolution", "projection"), seed=1)
+    inject(denoiser, 3, 6.0, TARGETS, seed=1)
     stream = torch.Generator().manual_seed(2)
     trained = {}
     for name, parameter in denoiser.named_parameters():
@@ -237,6 +237,8 @@ def test_parts_that_the_base_lacks(site: Cohort, model_folder: Path, tmp_path: P
         ("convolution", "projection"),
         ("conditions",),
         ("means", "attention"),
+        ("biases", "attention"),
+        ("output", "convolution"),
     ],
 )
 def test_the_size_of_an_adapter_is_foretold(targets: tuple[str, ...]) -> None:
