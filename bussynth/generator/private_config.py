@@ -115,6 +115,13 @@ class PrivateConfig(BudgetConfig):
 
     def _problems(self) -> list[str]:
         problems = super()._problems()
+        if self.dp_epsilon is None:
+            rest = (f for f in fields(PrivateConfig) if not f.name.startswith("dp_"))
+            problems += [
+                f"{one.name} needs dp_epsilon"
+                for one in rest
+                if getattr(self, one.name) != one.default
+            ]
         if self.dp_batch is not None and self.dp_batch > (self.dp_patients or self.dp_batch):
             problems.append(f"dp_batch={self.dp_batch}: more than dp_patients={self.dp_patients}")
         for column, words in self.dp_values.items():

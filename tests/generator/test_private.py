@@ -247,6 +247,7 @@ def test_training_from_scratch_takes_declared_values_only(hospital: Cohort, tmp_
         ({"dp_epsilon": 1.0, "dp_patients": 5, "dp_values": {"a": "x,,y"}}, "each once"),
         ({"dp_patients": 50}, "needs dp_epsilon"),
         ({"dp_delta": 1e-5}, "needs dp_epsilon"),
+        ({"noise_multiplicity": 8}, "noise_multiplicity needs dp_epsilon"),
     ],
 )
 def test_settings_that_mean_nothing(settings: Mapping[str, Any], message: str) -> None:
