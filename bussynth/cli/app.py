@@ -12,6 +12,7 @@ from bussynth.cli import (  # noqa: F401  (each module registers its verb)
     audit,
     card,
     demo,
+    doctor,
     evaluate,
     evolve,
     export,
@@ -34,6 +35,7 @@ __all__ = ["ORDER", "app"]
 
 ORDER = (
     "demo",
+    "doctor",
     "phantom",
     "ingest",
     "split",

@@ -97,8 +97,8 @@ class Denoiser(nn.Module):
         """
         c_skip, c_out, c_in, c_noise = precondition(sigma, self.prediction)
         raw: Tensor = self.network(x * c_in.view(-1, 1, 1, 1), c_noise, conditions)
-        # The sum stays in float32 even where the network ran in bfloat16.
-        return c_skip.view(-1, 1, 1, 1) * x + c_out.view(-1, 1, 1, 1) * raw.float()
+        # The sum stays in the precision of the maps even where the network ran in bfloat16.
+        return c_skip.view(-1, 1, 1, 1) * x + c_out.view(-1, 1, 1, 1) * raw.to(x.dtype)
 
 
 def train_sigma(normal: Tensor, mean: float, std: float) -> Tensor:
