@@ -174,7 +174,7 @@ def make_hospital(path: Path) -> tuple[Cohort, Ledger]:
         subject=cohort.digest,
         cap=Cap(epsilon=8.0, delta=0.001, patients=50),
     )
-    counts = SampledGaussian(noise_multiplier=9.0)
+    counts = SampledGaussian(noise_multiplier=8.0)
     steps = SampledGaussian(noise_multiplier=2.0, sampling_rate=0.2, steps=5)
     public = {"run": "0" * 32, "clip_norm": 1.0}
     plan = [("counts of conditions", counts, public), ("training of the generator", steps, public)]

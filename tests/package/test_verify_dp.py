@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -194,6 +197,25 @@ def test_an_audited_package_with_a_statement(package: Path, private_site: Any, s
 
     sign_again(package, site, listed)
     refused(package, site.trust, "claim: a package with reports/privacy-statement.json")
+
+
+def test_reading_needs_neither_torch_nor_accounting_libraries(private_site: Any) -> None:
+    script = """
+        import sys
+        for name in ("torch", "scipy", "opacus", "dp_accounting", "pandas"):
+            sys.modules[name] = None
+        from bussynth.package import load
+        package, trust = sys.argv[1:]
+        print(load(package, trust=trust).info.claim)
+    """
+    arguments = [str(private_site.package), str(private_site.trust)]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "formal-dp\n", done.stderr
 
 
 def test_inspection_does_not_believe_it(private_package: Path, private_site: Any) -> None:
