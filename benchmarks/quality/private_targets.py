@@ -39,7 +39,7 @@ class Arm:
 
     targets: tuple[str, ...]
     rank: int = 8
-    rate: float = 1e-2
+    rate: float = 3e-2
     embeddings: float = 1.0
 
 
@@ -52,8 +52,10 @@ ARMS: dict[str, Arm] = {
     "attention rank 2": Arm(("conditions", "attention"), rank=2),
     "convolution rank 1": Arm(("conditions", "convolution"), rank=1),
     "means and biases": Arm(("conditions", "means", "biases")),
-    "means and biases, rate 3e-3": Arm(("conditions", "means", "biases"), rate=3e-3),
-    "means and biases, rate 3e-2": Arm(("conditions", "means", "biases"), rate=3e-2),
+    "means and biases, rate 1e-2": Arm(("conditions", "means", "biases"), rate=1e-2),
+    "means and biases, rate 1e-1": Arm(("conditions", "means", "biases"), rate=1e-1),
+    "attention rank 8, rate 1e-2": Arm(("conditions", "attention"), rate=1e-2),
+    "means and biases, conditions kept": Arm(("means", "biases")),
     "means and biases, embeddings 10": Arm(("conditions", "means", "biases"), embeddings=10.0),
     "everything, rank 8": Arm(
         ("conditions", "means", "biases", "attention", "convolution", "projection")

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from privacy.dp.clipping import PatientSum
 from privacy.dp.errors import DPInputError
 from privacy.dp.ledger import Ledger
+from privacy.dp.patient_gradient import patient_gradient
 from privacy.dp.plan import DPPlan
 from privacy.dp.preflight import check_network
 from privacy.dp.randomness import poisson_sample
@@ -80,7 +81,7 @@ def private_steps(
     total = PatientSum(parameters, plan.clip_norm)
 
     def gradients(patient: int) -> Sequence[Tensor | None]:
-        return _gradients(losses(patient, step), parameters, plan.rows)
+        return patient_gradient(losses(patient, step), parameters, plan.rows)
 
     with Threads(threads) as pool:
         for _ in range(registered.mechanism.steps - registered.taken):
@@ -101,17 +102,6 @@ def private_steps(
                 raise failure
             _check_buffers(module, buffers)
             yield step
-
-
-def _gradients(
-    found: Tensor, parameters: Sequence[nn.Parameter], rows: int
-) -> Sequence[Tensor | None]:
-    """Gradient of the mean over the rows of one patient."""
-    if found.shape != (rows,):
-        raise DPInputError(
-            f"losses of a patient: expected shape ({rows},), one a row. Got {tuple(found.shape)}."
-        )
-    return torch.autograd.grad(found.mean(), parameters, allow_unused=True)
 
 
 def _check_buffers(module: nn.Module, before: dict[str, Tensor]) -> None:

@@ -254,8 +254,8 @@ def clip_each_copy(patch: pytest.MonkeyPatch) -> None:
     edited(
         patch,
         (
-            "return _gradients(losses(patient, step), parameters, plan.rows)",
-            "return [_gradients(losses(patient, step)[row, None], parameters, 1)\n"
+            "return patient_gradient(losses(patient, step), parameters, plan.rows)",
+            "return [patient_gradient(losses(patient, step)[row, None], parameters, 1)\n"
             "                for row in range(plan.rows)]",
         ),
         ("total.add(found)", "[total.add(one) for one in found]"),
