@@ -1,7 +1,7 @@
 """Which parameters to train under differential privacy, and how fast.
 
     python -m benchmarks.quality.private_targets COHORT WORK [--epsilon E] [--patients N]
-        [--steps N] [--batch B] [--draws K] [--only ARM ...]
+        [--steps N] [--batch B] [--only ARM ...]
 
 Noise grows with the number of parameters, what they can express does too. Each arm adapts the same
 public base to the same patients with one budget and trains other parts of it; everything else is
@@ -34,31 +34,31 @@ class Arm:
         targets: As in ``adapt --targets``.
         rank: Of low-rank updates.
         rate: Learning rate.
-        embeddings: Learning rate of condition embeddings over that.
+        clip: Norm to which a patient is clipped.
     """
 
     targets: tuple[str, ...]
     rank: int = 8
     rate: float = 3e-2
-    embeddings: float = 1.0
+    clip: float = 1e-3
 
 
 ARMS: dict[str, Arm] = {
-    "conditions": Arm(("conditions",)),
-    "output": Arm(("conditions", "output")),
-    "biases": Arm(("conditions", "biases")),
-    "means": Arm(("conditions", "means")),
-    "attention rank 8": Arm(("conditions", "attention")),
-    "attention rank 2": Arm(("conditions", "attention"), rank=2),
-    "convolution rank 1": Arm(("conditions", "convolution"), rank=1),
-    "means and biases": Arm(("conditions", "means", "biases")),
-    "means and biases, rate 1e-2": Arm(("conditions", "means", "biases"), rate=1e-2),
-    "means and biases, rate 1e-1": Arm(("conditions", "means", "biases"), rate=1e-1),
-    "attention rank 8, rate 1e-2": Arm(("conditions", "attention"), rate=1e-2),
-    "means and biases, conditions kept": Arm(("means", "biases")),
-    "means and biases, embeddings 10": Arm(("conditions", "means", "biases"), embeddings=10.0),
-    "everything, rank 8": Arm(
-        ("conditions", "means", "biases", "attention", "convolution", "projection")
+    "means and biases": Arm(("means", "biases")),
+    "convolution, rank 1": Arm(("convolution",), rank=1),
+    "attention, rank 8": Arm(("attention",)),
+    "convolution and biases": Arm(("convolution", "biases"), rank=1),
+    "means and biases, clipped to 1": Arm(("means", "biases"), clip=1.0),
+    "convolution, rank 1, clipped to 1": Arm(("convolution",), rank=1, clip=1.0),
+    "means, clipped to 1": Arm(("means",), clip=1.0),
+    "means and biases, clipped to 1, rate 1e-1": Arm(("means", "biases"), rate=1e-1, clip=1.0),
+    "means, biases, conditions, clipped to 1": Arm(("conditions", "means", "biases"), clip=1.0),
+    "means, biases, conditions, clipped to 1, rate 1e-2": Arm(
+        ("conditions", "means", "biases"), rate=1e-2, clip=1.0
+    ),
+    "attention, rank 8, conditions, clipped to 1": Arm(("conditions", "attention"), clip=1.0),
+    "attention, rank 8, conditions, clipped to 1, rate 1e-2": Arm(
+        ("conditions", "attention"), rate=1e-2, clip=1.0
     ),
 }
 
@@ -73,7 +73,6 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=600)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--batch", type=int, default=150)
-    parser.add_argument("--draws", type=int, default=1)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--only", nargs="*", choices=ARMS, default=ARMS)
     arguments = parser.parse_args()
@@ -90,11 +89,12 @@ def main() -> None:
             targets=one.targets,
             rank=one.rank,
             learning_rate=one.rate,
-            embedding_rate=one.embeddings,
+            embedding_rate=1.0,
+            clip_norm=one.clip,
             dp_epsilon=arguments.epsilon,
             dp_patients=arguments.patients,
             dp_batch=arguments.batch,
-            noise_multiplicity=arguments.draws,
+            noise_multiplicity=1,
             steps=arguments.steps,
         )
         plan = check_adapt(cohort, bench.work / "plans" / name, config).private

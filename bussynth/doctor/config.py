@@ -35,7 +35,7 @@ class DoctorConfig(Config):
     targets: tuple[str, ...] = option(**_like("targets"))
     images_per_patient: int = option(**_like("images_per_patient"))
     noise_multiplicity: int = option(**_like("noise_multiplicity"))
-    clip_norm: float = option(1.0, "Largest norm of the gradient of a patient.", min=1e-6)
+    clip_norm: float | None = option(**_like("clip_norm"))
     augment: float = option(**_like("augment"))
     dp_values: Mapping[str, Any] = option(**_like("dp_values"))
     dp_public_base: bool = option(**_like("dp_public_base"))

@@ -172,7 +172,7 @@ def check_denoiser(denoiser: nn.Module, design: Design, device: torch.device) ->
     losses = losses_of(device, design.architecture.prediction)
     patients = made_up_patients(design, _PATIENTS)
     trained = [parameter for parameter in denoiser.parameters() if parameter.requires_grad]
-    clip_norm = design.config.clip_norm
+    clip_norm = design.config.clip_norm or 1.0
 
     def clipping() -> Check:
         tried = {"ordinary": patients[0], **extreme_patients(patients[0])}

@@ -38,8 +38,8 @@ class FitConfig(PrivateConfig):
     # Values that a base has not met start as "not stated" and have far to go.
     embedding_rate: float | None = option(
         None,
-        "Learning rate of the condition embeddings over that of the rest; 10 from a base and 1 "
-        "from scratch, if not given.",
+        "Learning rate of the condition embeddings over that of the rest; 10 from a base, 1 from "
+        "scratch and with dp_epsilon, if not given.",
         min=0.0,
         max=1000.0,
     )
@@ -48,8 +48,11 @@ class FitConfig(PrivateConfig):
         50, "Steps over which the learning rate rises, a tenth of all at most.", min=0
     )
     weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0.0, max=1.0)
-    clip_norm: float = option(
-        1.0, "Largest norm of the gradient; with dp_epsilon, of that of each patient.", min=1e-6
+    clip_norm: float | None = option(
+        None,
+        "Largest norm of the gradient, 1 if not given; with dp_epsilon, of that of each patient, "
+        "0.001 if not given.",
+        min=1e-6,
     )
     ema_decay: float | None = option(None, "Decay of the weight average.", min=0.0, max=0.999999)
     condition_dropout: float = option(
@@ -126,7 +129,7 @@ class AdaptConfig(FitConfig):
         (),
         "Parts of the network that are adapted: attention, convolution, projection, conditions, "
         "means, biases, output. The first five if not given; with dp_epsilon, where few parameters "
-        "are better, attention and conditions.",
+        "are better, means and biases, and conditions if dp_values declares some.",
     )
 
     @property

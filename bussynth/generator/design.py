@@ -20,8 +20,20 @@ from bussynth.generator.private_plan import public_vocabulary
 __all__ = ["Design", "design_adapter", "design_model"]
 
 _PRIVATE_STEPS: Final = 200
-_USUAL_TARGETS: Final = ("attention", "convolution", "projection", "conditions", "means")
-_PRIVATE_TARGETS: Final = ("attention", "conditions")
+# Far below the norm of any patient's gradient, so that all say as much as noise allows; AdamW does
+# not mind the scale.
+_PRIVATE_CLIP_NORM: Final = 1e-3
+# Few large steps at a high rate: noise is what limits them (docs/results.md has the comparison).
+_PRIVATE_ADAPT_STEPS: Final = 20
+_PRIVATE_ADAPT_RATE: Final = 0.03
+_USUAL_TARGETS: Final[tuple[str, ...]] = (
+    "attention",
+    "convolution",
+    "projection",
+    "conditions",
+    "means",
+)
+_PRIVATE_TARGETS: Final[tuple[str, ...]] = ("means", "biases")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,18 +169,20 @@ _Fit = TypeVar("_Fit", bound=FitConfig)
 def _resolve(config: _Fit, preset: Preset, steps: int, world: World) -> _Fit:
     """Fill in the preset's values; a limit in minutes alone means no limit in steps."""
     based = getattr(config, "base", None) is not None
+    rate, embeddings, clip_norm = preset.learning_rate, 10.0 if based else 1.0, 1.0
     if config.private:
-        steps = _PRIVATE_STEPS
+        steps, embeddings, clip_norm = _PRIVATE_STEPS, 1.0, _PRIVATE_CLIP_NORM
+        if isinstance(config, AdaptConfig):
+            steps, rate = _PRIVATE_ADAPT_STEPS, _PRIVATE_ADAPT_RATE
         _check_private(config, world)
     resolved = replace(
         config,
         steps=steps if config.steps is None and config.minutes is None else config.steps,
         batch_size=config.batch_size or preset.batch_size,
-        learning_rate=config.learning_rate or preset.learning_rate,
+        learning_rate=config.learning_rate or rate,
+        clip_norm=config.clip_norm or clip_norm,
         ema_decay=preset.ema_decay if config.ema_decay is None else config.ema_decay,
-        embedding_rate=(
-            (10.0 if based else 1.0) if config.embedding_rate is None else config.embedding_rate
-        ),
+        embedding_rate=embeddings if config.embedding_rate is None else config.embedding_rate,
     )
     share = world.size * resolved.accumulate
     if (resolved.batch_size or 1) % share:
@@ -226,6 +240,8 @@ def _targets(config: AdaptConfig, network: ConditionalUNet) -> tuple[str, ...]:
     there = tuple(one for one in TARGETS if one in WHOLE_TARGETS or reached(network.unet, one))
     if not config.targets:
         usual = _PRIVATE_TARGETS if config.private else _USUAL_TARGETS
+        if config.dp_values:  # the base may not have met them
+            usual += ("conditions",)
         return tuple(one for one in there if one in usual)
     absent = [target for target in config.targets if target not in there]
     if absent:

@@ -91,7 +91,7 @@ class PrivateConfig(BudgetConfig):
     """Public constants of a private training; off without ``dp_epsilon``."""
 
     dp_batch: int | None = option(
-        None, "Patients expected in a step; an eighth of dp_patients if not given.", min=1
+        None, "Patients expected in a step; a quarter of dp_patients if not given.", min=1
     )
     images_per_patient: int = option(2, "Images of each patient in a private step.", min=1, max=64)
     noise_multiplicity: int = option(
@@ -132,7 +132,7 @@ class PrivateConfig(BudgetConfig):
     @property
     def expected_patients(self) -> int:
         """Patients expected in a step."""
-        return self.dp_batch or max(1, round((self.dp_patients or 1) / 8))
+        return self.dp_batch or max(1, round((self.dp_patients or 1) / 4))
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def plan_private(config: FitConfig, trained: int) -> PrivatePlan:
         expected_patients=float(config.expected_patients),
         steps=steps,
         noise_multiplier=noise,
-        clip_norm=config.clip_norm,
+        clip_norm=config.clip_norm or 1.0,
         images_per_patient=config.images_per_patient,
         noise_multiplicity=config.noise_multiplicity,
     )
@@ -243,9 +243,7 @@ def budget_ledger(cohort: Cohort, config: BudgetConfig) -> Ledger:
 
 
 @refusals()
-def check_room(
-    cohort: Cohort, config: BudgetConfig, mechanisms: Sequence[SampledGaussian]
-) -> None:
+def check_room(cohort: Cohort, config: BudgetConfig, mechanisms: Sequence[SampledGaussian]) -> None:
     """Refuse what the ledger of a cohort would refuse, without writing to it.
 
     Raises:

@@ -50,6 +50,7 @@ _LOG_STEPS = 50
 # Karras et al. 2022 and most pixel diffusion trainings use a shorter second-moment memory than
 # the default, which suits runs of a few thousand steps.
 _BETAS = (0.9, 0.99)
+_EPSILON = 1e-8
 _ALTERED = "network.altered."
 _CONDITIONS = "network.columns."
 
@@ -148,6 +149,8 @@ def make_optimizer(denoiser: Denoiser, config: FitConfig) -> torch.optim.AdamW:
         ],
         lr=config.learning_rate or 0.0,
         betas=_BETAS,
+        # Private gradients are as small as the norm they are clipped to.
+        eps=_EPSILON * (config.clip_norm or 1.0) if config.private else _EPSILON,
         weight_decay=config.weight_decay,
     )
 
@@ -195,7 +198,7 @@ class _Run:
                 loss = self._loss(part) / len(parts)
                 loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.clip_norm or 1.0)
         total, failed = self.world.outcome(total, not torch.isfinite(norm))
         if failed:
             raise FloatingPointError

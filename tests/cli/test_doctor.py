@@ -135,7 +135,7 @@ def test_the_network_is_that_of_train_and_adapt() -> None:
     device = torch.device("cpu")
     adapter = private._design(DoctorConfig(), device)
     assert isinstance(adapter.config, AdaptConfig)
-    assert adapter.config.targets == ("attention", "conditions")
+    assert adapter.config.targets == ("means", "biases")
     assert adapter.base is not None
     assert dict(adapter.vocabulary) == dict(adapter.base.model.vocabulary)
     named = DoctorConfig(targets=("means",), rank=2, dp_values={"device": ("x",)})
