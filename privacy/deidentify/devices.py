@@ -62,6 +62,7 @@ _MODELS: Final = {
     "GE": (
         *("LOGIQ 5", "LOGIQ 7", "LOGIQ 9", "LOGIQ E9", "LOGIQ E10", "LOGIQ E20", "LOGIQ e"),
         *("LOGIQ P5", "LOGIQ P6", "LOGIQ P9", "LOGIQ S7", "LOGIQ S8", "LOGIQ Fortis"),
+        *("LOGIQ 400", "LOGIQ 500", "LOGIQ 700"),
         *("Voluson 730", "Voluson E6", "Voluson E8", "Voluson E10", "Voluson S8", "Invenia"),
         *("Vivid 7", "Vivid E9", "Vivid E95", "Vivid i"),
     ),

@@ -168,6 +168,8 @@ def read_table(text: str) -> tuple[dict[int, Action], tuple[tuple[int, int, Acti
                     repeating.append((tag & mask, mask, _NAMES[name]))
                 elif actions.setdefault(tag, _NAMES[name]) is not _NAMES[name]:
                     raise ProfileError(f"The table of PS3.15 {EDITION} contradicts itself.")
+    except ProfileError:
+        raise
     except (SyntaxError, ValueError, TypeError, IndexError):
         raise ProfileError(f"The table of PS3.15 {EDITION} cannot be read.") from None
     if missing or len(actions) < _LEAST:

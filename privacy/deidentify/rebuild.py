@@ -86,7 +86,12 @@ class Rebuilt:
 
 
 def rebuild(
-    source: Dataset, frames: CleanedFrames, key: SiteKey, policy: Policy | None = None
+    source: Dataset,
+    frames: CleanedFrames,
+    key: SiteKey,
+    policy: Policy | None = None,
+    *,
+    patient: str | None = None,
 ) -> Rebuilt:
     """Make a new object from an allow-list, and check it against the table of PS3.15.
 
@@ -95,6 +100,8 @@ def rebuild(
         frames: What is to be its pixels.
         key: The key of the site, under which identifiers are replaced.
         policy: What the site keeps beyond the Basic Profile; by default nothing.
+        patient: The patient's identifier, if a table knows better than Patient ID (0010,0020):
+            when several patients share one there, or when it is empty.
 
     Returns:
         The new object.
@@ -110,12 +117,13 @@ def rebuild(
     """
     policy = policy or Policy()
     _require_ultrasound(source)
-    patient = patient_pseudonym(key, patient_identifier(source))
+    identifier = patient_identifier(source) if patient is None else patient
+    pseudonym = patient_pseudonym(key, identifier)
     multi_frame = frames.count > 1
     copied, refused = _copied(source, policy, multi_frame)
     content: _Content = {
-        **_identity(source, key, patient, frames.part),
-        **_dates(source, policy, key, patient),
+        **_identity(source, key, pseudonym, frames.part),
+        **_dates(source, policy, key, pseudonym),
         **copied,
         **_statement(policy, frames.cleaned),
         **_device(source, policy),
@@ -131,7 +139,7 @@ def rebuild(
     known = {attribute.tag for attribute in ALLOWED if not attribute.within}
     return Rebuilt(
         dataset=dataset,
-        patient=patient,
+        patient=pseudonym,
         copied=tuple(copied),
         refused=tuple(refused),
         dropped=sum(int(tag) not in known for tag in source.keys()),  # noqa: SIM118
@@ -147,18 +155,18 @@ def _require_ultrasound(source: Dataset) -> None:
         )
 
 
-def _identity(source: Dataset, key: SiteKey, patient: str, part: int) -> _Content:
-    content: _Content = {"PatientID": patient, "PatientName": patient, "Modality": "US"}
+def _identity(source: Dataset, key: SiteKey, pseudonym: str, part: int) -> _Content:
+    content: _Content = {"PatientID": pseudonym, "PatientName": pseudonym, "Modality": "US"}
     for keyword in _UIDS:
         number = part if keyword == "SOPInstanceUID" else 0
         content[keyword] = map_uid(key, read_uid(source, keyword), number)
     return content
 
 
-def _dates(source: Dataset, policy: Policy, key: SiteKey, patient: str) -> _Content:
+def _dates(source: Dataset, policy: Policy, key: SiteKey, pseudonym: str) -> _Content:
     if policy.dates is Dates.REMOVE:
         return {"LongitudinalTemporalInformationModified": "REMOVED"}
-    days = offset_days(key, patient)
+    days = offset_days(key, pseudonym)
     content: _Content = {"LongitudinalTemporalInformationModified": "MODIFIED"}
     for keyword in _DATES:
         values = texts(source, keyword)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -323,3 +324,28 @@ def test_errors_show_no_value(source: Dataset, frames: CleanedFrames, site_key: 
     with pytest.raises(DeidentifyError) as caught:
         rebuild(source, frames, site_key)
     assert "ZZCANARY" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_broken_files_end_in_a_typed_error_or_in_an_object(
+    source: Dataset, frames: CleanedFrames, site_key: SiteKey, seed: int
+) -> None:
+    inner = Dataset()
+    inner.PatientName = "ZZCANARY1"
+    source.OtherPatientIDsSequence = Sequence([inner])
+    source.InstitutionName = "ZZCANARY2"
+    buffer = BytesIO()
+    dcmwrite(buffer, source, enforce_file_format=True)
+    whole = buffer.getvalue()
+    chance = random.Random(seed)
+    for _ in range(25):
+        broken = bytearray(whole)
+        for _ in range(chance.randint(1, 6)):
+            broken[chance.randrange(132, len(broken))] = chance.randrange(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                read = dcmread(BytesIO(broken[: chance.randint(600, len(broken))]))
+            except Exception:  # reading is not what is tested
+                continue
+        assert b"ZZCANARY" not in outcome(read, frames, site_key)
