@@ -23,9 +23,8 @@ _PRIVATE_STEPS: Final = 200
 # Far below the norm of any patient's gradient, so that all say as much as noise allows; AdamW does
 # not mind the scale.
 _PRIVATE_CLIP_NORM: Final = 1e-3
-# Few large steps at a high rate: noise is what limits them (docs/results.md has the comparison).
+# Few large steps: noise is what limits them (docs/results.md has the comparison).
 _PRIVATE_ADAPT_STEPS: Final = 20
-_PRIVATE_ADAPT_RATE: Final = 0.03
 _USUAL_TARGETS: Final[tuple[str, ...]] = (
     "attention",
     "convolution",
@@ -169,11 +168,12 @@ _Fit = TypeVar("_Fit", bound=FitConfig)
 def _resolve(config: _Fit, preset: Preset, steps: int, world: World) -> _Fit:
     """Fill in the preset's values; a limit in minutes alone means no limit in steps."""
     based = getattr(config, "base", None) is not None
-    rate, embeddings, clip_norm = preset.learning_rate, 10.0 if based else 1.0, 1.0
+    rate: float | None = preset.learning_rate
+    embeddings, clip_norm = 10.0 if based else 1.0, 1.0
     if config.private:
         steps, embeddings, clip_norm = _PRIVATE_STEPS, 1.0, _PRIVATE_CLIP_NORM
         if isinstance(config, AdaptConfig):
-            steps, rate = _PRIVATE_ADAPT_STEPS, _PRIVATE_ADAPT_RATE
+            steps, rate = _PRIVATE_ADAPT_STEPS, None  # it depends on the noise
         _check_private(config, world)
     resolved = replace(
         config,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +169,8 @@ def _plan(
     if named is not None:
         check_apart(out, model_folder(named))
     private = _private(cohort, config, base, design.trained)
+    if private is not None and config.learning_rate is None:
+        config = replace(config, learning_rate=private.adapt_rate)
     identity = _identity(config, cohort, images, architecture, base)
     state = "new" if force else _state(out, identity)
     if state == "new":

@@ -42,6 +42,8 @@ _COUNTS_SHARE: Final = 0.15
 # Noise over signal of a step: above, little is learned from several hundred steps.
 _HOPELESS: Final = 2.0
 _FEW_PATIENTS: Final = 100
+# Of an adapter where noise and signal are alike, chosen on public data (docs/results.md).
+_ADAPT_RATE: Final = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,15 @@ class PrivatePlan:
     def mechanisms(self) -> tuple[SampledGaussian, ...]:
         """All looks at the patients."""
         return self.counts, self.training.mechanism
+
+    @property
+    def adapt_rate(self) -> float:
+        """Learning rate for an adapter: the lower, the more of a step is noise.
+
+        AdamW makes steps of one length whatever they consist of, so without this the weights would
+        go as far on noise as on what patients say.
+        """
+        return round(_ADAPT_RATE / max(1.0, self.noise_to_signal), 5)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

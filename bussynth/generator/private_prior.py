@@ -145,12 +145,14 @@ def private_prior(
 
 
 def _shares(counts: Numbers, noise: float) -> tuple[float, ...]:
-    """Shares of noisy counts: what does not stand out of the noise is taken for empty.
+    """Shares of noisy counts, of which only what stands out of the noise counts.
 
-    Where nothing does, all values but "not stated" are equally likely.
+    To it comes a little of each value but "not stated", more where noise may hide more of them.
     """
-    seen = np.where(counts > 2 * noise, counts, 0.0)
-    even = np.array([0.0] + [_SMOOTHING] * (len(counts) - 1))
+    # What is above by a little only may be noise, so it has a little say (soft thresholding,
+    # Donoho 1995, doi:10.1109/18.382009).
+    seen = np.maximum(counts - 2 * noise, 0.0)
+    even = np.array([0.0] + [max(_SMOOTHING, noise / 4)] * (len(counts) - 1))
     if not seen.any() and not even.any():
         even = np.ones(len(counts))
     found = seen + even

@@ -304,6 +304,20 @@ def test_a_hopeless_plan_is_called_so() -> None:
     assert not plan_private(large, 10_000).advice()
 
 
+def test_an_adapter_learns_the_slower_the_noisier_it_is(
+    hospital: Cohort, model_folder: Path, tmp_path: Path
+) -> None:
+    quiet = plan_private(AdaptConfig(dp_epsilon=8.0, dp_patients=100_000, steps=20), 10_000)
+    assert quiet.adapt_rate == 0.03
+    loud = plan_private(AdaptConfig(dp_epsilon=1.0, dp_patients=100, steps=20), 10_000)
+    assert loud.adapt_rate == pytest.approx(0.03 / loud.noise_to_signal, abs=1e-5)
+    plan = check_adapt(hospital, tmp_path / "a", private(model_folder), options=CPU)
+    assert plan.private is not None
+    assert plan.config.learning_rate == plan.private.adapt_rate
+    given = private(model_folder, learning_rate=0.5)
+    assert check_adapt(hospital, tmp_path / "a", given, options=CPU).config.learning_rate == 0.5
+
+
 def test_delta_is_a_twentieth_of_a_patient_unless_given() -> None:
     assert PrivateConfig(dp_epsilon=1.0, dp_patients=640).delta == 7e-5
     assert PrivateConfig(dp_epsilon=1.0, dp_patients=640, dp_delta=1e-6).delta == 1e-6

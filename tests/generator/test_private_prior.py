@@ -95,3 +95,15 @@ def test_noise_alone_says_nothing() -> None:
     prior = private_prior(np.zeros(bins), 5.0, VOCABULARY, SIZE)
     assert prior.values["pathology"]["any"] == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3], abs=0.001)
     assert prior.boxes.keys() == {"any"}
+
+
+def test_what_noise_feigns_has_little_say() -> None:
+    images, owners = cohort(60)
+    rng, least = np.random.default_rng(2), []
+    for _ in range(200):
+        total = np.sum(patient_vectors(images, owners, VOCABULARY, SIZE), axis=0)
+        total += 60.0 * rng.standard_normal(len(total))
+        shares = private_prior(total, 60.0, VOCABULARY, SIZE).values["pathology"]["any"]
+        least.append(min(shares[1:]))
+    # Even shares would be a third each.
+    assert np.quantile(least, 0.1) > 0.08
