@@ -10,7 +10,7 @@ import typer
 from bussynth.cli.finish import Finish
 from bussynth.cli.private import outcome_words, plan_words
 from bussynth.cli.verb import Outcome, Run, verb
-from bussynth.generator.config import AdaptConfig
+from bussynth.generator.config import AdaptConfig, FitConfig
 
 __all__ = ["adapt"]
 
@@ -39,8 +39,8 @@ def adapt(
         plan = check_adapt(opened, out, config, options=run.options, force=run.force, finish=finish)
         return Outcome(
             data=plan.to_dict(),
-            text=f"Rank {config.rank} on a network of {plan.parameters / 1e6:.2f} million "
-            f"parameters, {plan.config.steps or 'any number of'} steps, {plan.images} training "
+            text=f"{_trained(plan.config)} on a network of {plan.parameters / 1e6:.2f} million "
+            f"parameters, learning rate {plan.config.learning_rate:g}, {plan.config.steps or 'any number of'} steps, {plan.images} training "
             f"images, about {plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
             f"{plan.file_bytes / 1e6:.2f} MB; {plan.state}.{plan_words(plan.private)}",
         )
@@ -60,3 +60,14 @@ def adapt(
         text=f"Adapter in {out} ({size:.1f} MB, {record['trained_parameters']:,} parameters): "
         f"{outcome_words(record)}",
     )
+
+
+def _trained(config: FitConfig) -> str:
+    """What an adapter trains, in a few words."""
+    from bussynth.generator.lora import WHOLE_TARGETS
+
+    targets, rank = getattr(config, "targets", ()), getattr(config, "rank", 0)
+    updated = [target for target in targets if target not in WHOLE_TARGETS]
+    whole = [target for target in targets if target in WHOLE_TARGETS]
+    words = [f"Rank {rank} of {', '.join(updated)}"] if updated else []
+    return "; ".join([*words, *([f"All of {', '.join(whole)}"] if whole else [])])
