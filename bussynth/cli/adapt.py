@@ -40,8 +40,8 @@ def adapt(
         return Outcome(
             data=plan.to_dict(),
             text=f"{_trained(plan.config)} on a network of {plan.parameters / 1e6:.2f} million "
-            f"parameters, learning rate {plan.config.learning_rate:g}, {plan.config.steps or 'any number of'} steps, {plan.images} training "
-            f"images, about {plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
+            f"parameters, {plan.config.steps or 'any number of'} steps at a learning rate of "
+            f"{plan.config.learning_rate:g}, {plan.images} training images, about {plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
             f"{plan.file_bytes / 1e6:.2f} MB; {plan.state}.{plan_words(plan.private)}",
         )
     model = Generator.adapt(
@@ -70,4 +70,7 @@ def _trained(config: FitConfig) -> str:
     updated = [target for target in targets if target not in WHOLE_TARGETS]
     whole = [target for target in targets if target in WHOLE_TARGETS]
     words = [f"Rank {rank} of {', '.join(updated)}"] if updated else []
-    return "; ".join([*words, *([f"All of {', '.join(whole)}"] if whole else [])])
+    if whole:
+        words.append(f"{', '.join(whole)} as they are")
+    found = "; ".join(words)
+    return found[:1].upper() + found[1:]
