@@ -39,9 +39,10 @@ def adapt(
         plan = check_adapt(opened, out, config, options=run.options, force=run.force, finish=finish)
         return Outcome(
             data=plan.to_dict(),
-            text=f"{_trained(plan.config)} on a network of {plan.parameters / 1e6:.2f} million "
-            f"parameters, {plan.config.steps or 'any number of'} steps at a learning rate of "
-            f"{plan.config.learning_rate:g}, {plan.images} training images, about {plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
+            text=f"Trains {_trained(plan.config)} of a network of {plan.parameters / 1e6:.2f} "
+            f"million parameters, {plan.config.steps or 'any number of'} steps at a learning rate "
+            f"of {plan.config.learning_rate:g}; {plan.images} training images, about "
+            f"{plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
             f"{plan.file_bytes / 1e6:.2f} MB; {plan.state}.{plan_words(plan.private)}",
         )
     model = Generator.adapt(
@@ -69,8 +70,5 @@ def _trained(config: FitConfig) -> str:
     targets, rank = getattr(config, "targets", ()), getattr(config, "rank", 0)
     updated = [target for target in targets if target not in WHOLE_TARGETS]
     whole = [target for target in targets if target in WHOLE_TARGETS]
-    words = [f"Rank {rank} of {', '.join(updated)}"] if updated else []
-    if whole:
-        words.append(f"{', '.join(whole)} as they are")
-    found = "; ".join(words)
-    return found[:1].upper() + found[1:]
+    words = [f"rank-{rank} updates of {', '.join(updated)}"] if updated else []
+    return " and ".join([*words, *([", ".join(whole)] if whole else [])])
