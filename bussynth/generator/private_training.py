@@ -54,7 +54,7 @@ from privacy.dp.ledger import Ledger
 from privacy.dp.rounding import rounded_up
 from privacy.dp.training import private_steps
 
-__all__ = ["PrivateFit", "fit_privately"]
+__all__ = ["PrivateFit", "fit_privately", "patient_losses"]
 
 _SECONDS_BETWEEN: Final = 5.0
 _COUNTS: Final = "counts of conditions and lesion boxes"
@@ -195,7 +195,7 @@ def _train(
     schedule, rate = Schedule.of(config), config.learning_rate or 0.0
     steps = private_steps(
         denoiser,
-        _losses(data, denoiser, transform, config, plan, device),
+        patient_losses(data, denoiser, transform, config, plan, device),
         len(set(data.patients)),
         plan.training,
         ledger,
@@ -221,7 +221,7 @@ def _train(
     return TrainedWeights(average.weights, position, None, early=taken < total)
 
 
-def _losses(
+def patient_losses(
     data: TrainingSet,
     denoiser: Denoiser,
     transform: Haar,
@@ -230,6 +230,18 @@ def _losses(
     device: torch.device,
 ) -> Callable[[int, int], Tensor]:
     """Losses of the rows of a patient: some images, with several draws of noise for each.
+
+    Args:
+        data: Images and conditions of the training patients.
+        denoiser: The network.
+        transform: To its maps.
+        config: Resolved configuration.
+        plan: Says how many rows a patient has.
+        device: Where to compute.
+
+    Returns:
+        The losses of a patient, by number in the order of ``data.patients``; see
+        :data:`privacy.dp.training.Losses`.
 
     Every draw is fresh from the operating system. With draws that follow from a seed and a place
     in the data set, one patient less would change those of all the others.
