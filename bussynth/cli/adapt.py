@@ -10,7 +10,7 @@ import typer
 from bussynth.cli.finish import Finish
 from bussynth.cli.private import outcome_words, plan_words
 from bussynth.cli.verb import Outcome, Run, verb
-from bussynth.generator.config import AdaptConfig, FitConfig
+from bussynth.generator.config import AdaptConfig
 
 __all__ = ["adapt"]
 
@@ -32,14 +32,16 @@ def adapt(
     """
     from bussynth.cohort.cohort import Cohort
     from bussynth.generator.generator import Generator
+    from bussynth.generator.lora import targets_words
     from bussynth.generator.plan import check_adapt
 
     opened = Cohort.open(cohort)
     if run.dry_run:
         plan = check_adapt(opened, out, config, options=run.options, force=run.force, finish=finish)
+        trained = targets_words(getattr(plan.config, "targets", ()), config.rank)
         return Outcome(
             data=plan.to_dict(),
-            text=f"Trains {_trained(plan.config)} of a network of {plan.parameters / 1e6:.2f} "
+            text=f"Trains {trained} of a network of {plan.parameters / 1e6:.2f} "
             f"million parameters, {plan.config.steps or 'any number of'} steps at a learning rate "
             f"of {plan.config.learning_rate:g}; {plan.images} training images, about "
             f"{plan.memory_mib} MiB, on {plan.device}; an adapter file of about "
@@ -61,14 +63,3 @@ def adapt(
         text=f"Adapter in {out} ({size:.1f} MB, {record['trained_parameters']:,} parameters): "
         f"{outcome_words(record)}",
     )
-
-
-def _trained(config: FitConfig) -> str:
-    """What an adapter trains, in a few words."""
-    from bussynth.generator.lora import WHOLE_TARGETS
-
-    targets, rank = getattr(config, "targets", ()), getattr(config, "rank", 0)
-    updated = [target for target in targets if target not in WHOLE_TARGETS]
-    whole = [target for target in targets if target in WHOLE_TARGETS]
-    words = [f"rank-{rank} updates of {', '.join(updated)}"] if updated else []
-    return " and ".join([*words, *([", ".join(whole)] if whole else [])])

@@ -35,7 +35,7 @@ def ledger(
     from bussynth.generator.private_plan import open_ledger
 
     found = open_ledger(Cohort.open(cohort))
-    closed = found.close_idle() if close_idle and not run.dry_run else ()
+    closed = found.close_idle() if close_idle else ()
     cap, spent = found.cap, found.spent()
     lines = [*(f"Closed and given back: {purpose}." for purpose in closed)]
     lines += [

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Final
 
-from bussynth.doctor.finding import Finding
+from bussynth.doctor.finding import Finding, State
 from bussynth.doctor.versions import Requirement, requirement, satisfies
 
 __all__ = ["look_at_installed"]
@@ -82,10 +82,12 @@ def _group(
         partly = len(missing) < len(needed)
         text = f"missing: {_list(missing)}" if partly else "not installed"
         # An extra that nobody asked for is no fault, one in parts may be.
-        state = "problem" if name == _CORE else "warning" if partly or name == _FULL else "ok"
+        state: State = (
+            "problem" if name == _CORE else "warning" if partly or name == _FULL else "ok"
+        )
         return Finding(
             name=name,
-            state=state,  # type: ignore[arg-type]
+            state=state,
             text=f"{text}; it would enable {use}",
             remedy=f"pip install '{wanted}'",
             data=data,

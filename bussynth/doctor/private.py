@@ -24,6 +24,7 @@ from bussynth.generator.design import Design, design_adapter, design_model
 from bussynth.generator.device import resolve_device
 from bussynth.generator.distributed import World
 from bussynth.generator.folder import build
+from bussynth.generator.lora import targets_words
 from bussynth.generator.presets import PRESETS
 from bussynth.generator.private_plan import check_public_base
 from bussynth.generator.storage import read_record
@@ -126,7 +127,7 @@ def _network(design: Design) -> Finding:
     what = f"the whole network, {design.trained:,} weights"
     if isinstance(config, AdaptConfig):
         what = (
-            f"an adapter of rank {config.rank} for {', '.join(config.targets)}, {design.trained:,} "
+            f"an adapter ({targets_words(config.targets, config.rank)}), {design.trained:,} "
             f"numbers on a network of {design.parameters:,} weights"
         )
     return Finding(

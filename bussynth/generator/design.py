@@ -20,8 +20,8 @@ from bussynth.generator.private_plan import public_vocabulary
 __all__ = ["Design", "design_adapter", "design_model"]
 
 _PRIVATE_STEPS: Final = 200
-# Far below the norm of any patient's gradient, so that all say as much as noise allows; AdamW does
-# not mind the scale.
+# Below the gradients of patients (docs/results.md), so that all say as much as noise allows; AdamW
+# does not mind the scale.
 _PRIVATE_CLIP_NORM: Final = 1e-3
 # Few large steps: noise is what limits them (docs/results.md has the comparison).
 _PRIVATE_ADAPT_STEPS: Final = 20

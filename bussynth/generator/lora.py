@@ -15,7 +15,15 @@ from torch import Tensor, nn
 
 from bussynth.errors import IntegrityError
 
-__all__ = ["WHOLE_TARGETS", "adapter_names", "adapter_shapes", "inject", "merge", "reached"]
+__all__ = [
+    "WHOLE_TARGETS",
+    "adapter_names",
+    "adapter_shapes",
+    "inject",
+    "merge",
+    "reached",
+    "targets_words",
+]
 
 _MODULES: Final = {
     "attention": ("to_q", "to_k", "to_v", "to_out.0"),
@@ -86,6 +94,14 @@ def _whole(name: str, targets: Sequence[str]) -> bool:
     """Whether some targets train a parameter as a whole."""
     plain = name.replace(_BASE, ".")
     return any(re.match(_WHOLE[target], plain) for target in targets if target in _WHOLE)
+
+
+def targets_words(targets: Sequence[str], rank: int) -> str:
+    """What some targets train, for people."""
+    updated = [target for target in targets if target in _MODULES]
+    whole = [target for target in targets if target in _WHOLE]
+    words = [f"rank-{rank} updates of {', '.join(updated)}"] if updated else []
+    return " and ".join([*words, *([", ".join(whole)] if whole else [])])
 
 
 def reached(unet: nn.Module, target: str) -> list[nn.Module]:

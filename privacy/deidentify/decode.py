@@ -236,6 +236,17 @@ def _plugin(file: PixelFile, data: bytes, number: int) -> Pixels:
             "brings those with a permissive licence."
         )
     pixels = file.pixels
+    options: dict[str, Any] = {
+        "rows": pixels.rows,
+        "columns": pixels.columns,
+        "samples_per_pixel": pixels.samples,
+        "photometric_interpretation": pixels.photometric,
+        "planar_configuration": 0,
+        "bits_allocated": pixels.allocated,
+        "bits_stored": pixels.stored,
+        "pixel_representation": 0,
+        "number_of_frames": 1,
+    }
     with _WARNINGS, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -243,15 +254,7 @@ def _plugin(file: PixelFile, data: bytes, number: int) -> Pixels:
                 encapsulate([data], has_bot=False),
                 raw=True,
                 decoding_plugin=plugin,
-                rows=pixels.rows,  # type: ignore[arg-type]
-                columns=pixels.columns,  # type: ignore[arg-type]
-                samples_per_pixel=pixels.samples,  # type: ignore[arg-type]
-                photometric_interpretation=pixels.photometric,  # type: ignore[arg-type]
-                planar_configuration=0,  # type: ignore[arg-type]
-                bits_allocated=pixels.allocated,  # type: ignore[arg-type]
-                bits_stored=pixels.stored,  # type: ignore[arg-type]
-                pixel_representation=0,  # type: ignore[arg-type]
-                number_of_frames=1,  # type: ignore[arg-type]
+                **options,
             )
         # The libraries raise almost any type on hostile bytes.
         except Exception as error:
