@@ -1,4 +1,4 @@
-"""What the pixel half of de-identification hands to the header half: cleaned frames, calibrated."""
+"""What the pixel half of de-identification tells the header half of its cleaned frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from privacy.deidentify.errors import PixelError
 
-__all__ = ["MAX_SIDE", "Calibration", "CleanedFrames"]
+__all__ = ["MAX_SIDE", "Calibration", "FrameFormat"]
 
 MAX_SIDE: Final = 0xFFFF
 """Rows and Columns are 16 bits wide (PS3.5 6.2)."""
@@ -52,13 +52,15 @@ class Calibration:
                 raise PixelError("A calibrated region has no usable size of a pixel.")
 
 
-@dataclass(frozen=True, slots=True)
-class CleanedFrames:
-    """Frames as they are to be written.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFormat:
+    """Frames as they are to be written: 8-bit grey, larger values brighter, or 8-bit RGB.
 
     Attributes:
-        pixels: 8-bit grey ``(frames, rows, columns)`` with larger values brighter, or 8-bit RGB
-            ``(frames, rows, columns, 3)``.
+        rows: Height of a frame.
+        columns: Width of a frame.
+        count: How many frames there are.
+        colour: Whether frames are RGB.
         cleaned: Whether burned-in text and marks were removed, by whoever can say so. Unless it
             is true the object does not claim that the patient's identity was removed.
         calibration: Regions whose pixel size is known, in pixels of these frames.
@@ -67,38 +69,83 @@ class CleanedFrames:
         part: Which of several objects made from one source; it makes their UIDs differ.
     """
 
-    pixels: NDArray[np.uint8]
+    rows: int
+    columns: int
+    count: int
+    colour: bool
     cleaned: bool
     calibration: tuple[Calibration, ...] = ()
     frame_time: float | None = None
     part: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse arrays of another form."""
-        pixels = self.pixels
-        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8:
-            raise PixelError("Frames must be an array of 8-bit values.")
-        colour = pixels.ndim == 4 and pixels.shape[3] == 3
-        if not colour and pixels.ndim != 3:
-            raise PixelError("Frames must be (frames, rows, columns), with 3 behind for RGB.")
-        if 0 in pixels.shape or max(pixels.shape[1:3]) > MAX_SIDE:
+        """Refuse what cannot be written."""
+        if not 1 <= self.rows <= MAX_SIDE or not 1 <= self.columns <= MAX_SIDE:
             raise PixelError(f"Frames must have 1 to {MAX_SIDE} rows and columns.")
-        if pixels.nbytes > _MAX_BYTES:
+        if self.count < 1:
+            raise PixelError("An object has at least one frame.")
+        if self.pixel_bytes > _MAX_BYTES:
             raise PixelError("Frames of 4 GiB or more cannot be written uncompressed.")
         if self.frame_time is not None and not 0.1 <= self.frame_time <= 60_000:
             raise PixelError("frame_time must be from 0.1 to 60000 ms.")
         if self.part < 0:
             raise PixelError("part must be 0 or more.")
-        rows, columns = pixels.shape[1:3]
-        if any(region.x1 >= columns or region.y1 >= rows for region in self.calibration):
+        if any(one.x1 >= self.columns or one.y1 >= self.rows for one in self.calibration):
             raise PixelError("A calibrated region lies outside the frames.")
 
-    @property
-    def colour(self) -> bool:
-        """Whether frames are RGB."""
-        return self.pixels.ndim == 4
+    @classmethod
+    def of(
+        cls,
+        pixels: NDArray[np.uint8],
+        *,
+        cleaned: bool,
+        calibration: tuple[Calibration, ...] = (),
+        frame_time: float | None = None,
+        part: int = 0,
+    ) -> FrameFormat:
+        """Describe frames that are all at hand.
+
+        Args:
+            pixels: uint8 ``(frames, rows, columns)``, or ``(frames, rows, columns, 3)`` for RGB.
+            cleaned: See the class, as the others.
+            calibration: See the class.
+            frame_time: See the class.
+            part: See the class.
+
+        Raises:
+            PixelError: If the array has another form.
+        """
+        if not isinstance(pixels, np.ndarray) or pixels.ndim not in (3, 4):
+            raise PixelError("Frames must be (frames, rows, columns), with 3 behind for RGB.")
+        found = cls(
+            rows=pixels.shape[1],
+            columns=pixels.shape[2],
+            count=pixels.shape[0],
+            colour=pixels.ndim == 4,
+            cleaned=cleaned,
+            calibration=calibration,
+            frame_time=frame_time,
+            part=part,
+        )
+        for frame in pixels:
+            found.check(frame)
+        return found
 
     @property
-    def count(self) -> int:
-        """How many frames there are."""
-        return int(self.pixels.shape[0])
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the array of a frame."""
+        return (self.rows, self.columns, 3) if self.colour else (self.rows, self.columns)
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Size of all frames."""
+        return self.rows * self.columns * (3 if self.colour else 1) * self.count
+
+    def check(self, frame: NDArray[np.uint8]) -> None:
+        """Refuse a frame of another form.
+
+        Raises:
+            PixelError: If the frame is not uint8 of :attr:`shape`.
+        """
+        if frame.dtype != np.uint8 or frame.shape != self.shape:
+            raise PixelError("A frame is not 8-bit of the rows and columns that were told.")

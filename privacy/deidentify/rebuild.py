@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Final
+from typing import BinaryIO, Final
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
@@ -32,7 +34,7 @@ from privacy.deidentify.dates import offset_days, shift_date
 from privacy.deidentify.devices import normalise_device
 from privacy.deidentify.elements import find, plain_bytes, tag_of, texts
 from privacy.deidentify.errors import PixelError, UnsupportedObjectError, name_of
-from privacy.deidentify.frame_data import Calibration, CleanedFrames
+from privacy.deidentify.frame_data import Calibration, FrameFormat
 from privacy.deidentify.policy import Dates, Policy
 from privacy.deidentify.profile import load_profile
 from privacy.deidentify.pseudonyms import patient_identifier, patient_pseudonym
@@ -53,15 +55,18 @@ _CHARACTERISTICS: Final = frozenset({"PatientSex", "PatientAge"})
 _TISSUE_2D: Final = 1
 _CENTIMETRE: Final = 3
 
+_PIXEL_DATA: Final = b"\xe0\x7f\x10\x00OB\0\0"
+
 _Content = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """A de-identified object, and what became of the source's attributes.
+    """A de-identified object without its frames, and what became of the source's attributes.
 
     Attributes:
-        dataset: The new object.
+        dataset: The new object; Pixel Data (7FE0,0010) comes when it is written.
+        frames: What its frames are like.
         patient: The patient's pseudonym.
         copied: Keywords of attributes whose value was taken over under a rule.
         refused: Keywords of attributes that may be kept, but whose value was outside its rule.
@@ -69,25 +74,52 @@ class Rebuilt:
     """
 
     dataset: Dataset
+    frames: FrameFormat
     patient: str
     copied: tuple[str, ...]
     refused: tuple[str, ...]
     dropped: int
 
-    def to_bytes(self) -> bytes:
-        """Return the object as a DICOM file (PS3.10).
+    def write(self, out: BinaryIO, frames: Iterable[NDArray[np.uint8]]) -> None:
+        """Write the object as a DICOM file (PS3.10), frame by frame.
 
-        Returns:
-            The bytes; the same object gives the same bytes.
+        No more than one frame is held, however many there are. The same object and frames give
+        the same bytes.
+
+        Args:
+            out: Where to write, from its present position.
+            frames: uint8 arrays in the form that was told to :func:`rebuild`, in order.
+
+        Raises:
+            PixelError: If a frame has another form or there are more or fewer than told; what was
+                written by then is no whole file.
         """
-        buffer = BytesIO()
-        dcmwrite(buffer, self.dataset, enforce_file_format=True)
-        return buffer.getvalue()
+        header = BytesIO()
+        dcmwrite(header, self.dataset, enforce_file_format=True)
+        out.write(header.getvalue())
+        size = self.frames.pixel_bytes
+        # The last element there is, so it can follow the others (PS3.5 7.1.2: explicit VR, OB).
+        out.write(_PIXEL_DATA + (size + size % 2).to_bytes(4, "little"))
+        count = 0
+        for count, frame in enumerate(frames, 1):
+            self.frames.check(frame)
+            if count > self.frames.count:
+                break
+            out.write(np.ascontiguousarray(frame).data)
+        if count != self.frames.count:
+            raise PixelError("There are more or fewer frames than were told.")
+        out.write(b"\0" * (size % 2))
+
+    def to_bytes(self, frames: Iterable[NDArray[np.uint8]]) -> bytes:
+        """Return what :meth:`write` writes; for objects that fit into memory twice."""
+        out = BytesIO()
+        self.write(out, frames)
+        return out.getvalue()
 
 
 def rebuild(
     source: Dataset,
-    frames: CleanedFrames,
+    frames: FrameFormat,
     key: SiteKey,
     policy: Policy | None = None,
     *,
@@ -97,7 +129,7 @@ def rebuild(
 
     Args:
         source: The untrusted object. It is read, never changed.
-        frames: What is to be its pixels.
+        frames: What its frames will be like.
         key: The key of the site, under which identifiers are replaced.
         policy: What the site keeps beyond the Basic Profile; by default nothing.
         patient: The patient's identifier, if a table knows better than Patient ID (0010,0020):
@@ -109,7 +141,7 @@ def rebuild(
     Raises:
         UnsupportedObjectError: If the source is no ultrasound image of the classes that are read.
         MissingIdentifierError: If it lacks the patient's identifier or a UID.
-        PixelError: If several frames are given and nobody says how long a frame lasts.
+        PixelError: If there are several frames and nobody says how long a frame lasts.
         NestingError: If its sequences are nested too deep to be checked.
         UnreadableError: If a sequence of it cannot be parsed.
         ProfileError: If the table of PS3.15 is missing.
@@ -139,6 +171,7 @@ def rebuild(
     known = {attribute.tag for attribute in ALLOWED if not attribute.within}
     return Rebuilt(
         dataset=dataset,
+        frames=frames,
         patient=pseudonym,
         copied=tuple(copied),
         refused=tuple(refused),
@@ -238,19 +271,17 @@ def _lossy(source: Dataset, copied: _Content) -> _Content:
     return content
 
 
-def _pixels(frames: CleanedFrames) -> _Content:
-    data = frames.pixels.tobytes()
+def _pixels(frames: FrameFormat) -> _Content:
     content: _Content = {
         "SOPClassUID": MULTI_FRAME if frames.count > 1 else SINGLE_FRAME,
         "SamplesPerPixel": 3 if frames.colour else 1,
         "PhotometricInterpretation": "RGB" if frames.colour else "MONOCHROME2",
-        "Rows": int(frames.pixels.shape[1]),
-        "Columns": int(frames.pixels.shape[2]),
+        "Rows": frames.rows,
+        "Columns": frames.columns,
         "BitsAllocated": 8,
         "BitsStored": 8,
         "HighBit": 7,
         "PixelRepresentation": 0,
-        "PixelData": data + b"\0" * (len(data) % 2),
     }
     if frames.colour:
         content["PlanarConfiguration"] = 0
@@ -259,7 +290,7 @@ def _pixels(frames: CleanedFrames) -> _Content:
     return content
 
 
-def _timing(frames: CleanedFrames, copied: _Content) -> _Content:
+def _timing(frames: FrameFormat, copied: _Content) -> _Content:
     time = copied.get("FrameTime")
     if frames.frame_time is not None:
         time = f"{frames.frame_time:.3f}"

@@ -7,13 +7,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from privacy.deidentify.frame_data import CleanedFrames
+from privacy.deidentify.frame_data import FrameFormat
 from privacy.pseudonym import SiteKey
 
 US = "1.2.840.10008.5.1.4.1.1.6.1"
@@ -114,6 +115,10 @@ def other_key() -> SiteKey:
 
 
 @pytest.fixture
-def frames() -> CleanedFrames:
-    pixels = np.arange(24, dtype=np.uint8).reshape(1, 4, 6)
-    return CleanedFrames(pixels, cleaned=True)
+def pixels() -> NDArray[np.uint8]:
+    return np.arange(24, dtype=np.uint8).reshape(1, 4, 6)
+
+
+@pytest.fixture
+def frames(pixels: NDArray[np.uint8]) -> FrameFormat:
+    return FrameFormat.of(pixels, cleaned=True)

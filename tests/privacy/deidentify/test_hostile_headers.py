@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from io import BytesIO
 from itertools import count
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
@@ -21,7 +23,7 @@ from pydicom.tag import Tag
 
 from privacy.deidentify.allowlist import ALLOWED
 from privacy.deidentify.errors import DeidentifyError, NestingError, UnreadableError
-from privacy.deidentify.frame_data import CleanedFrames
+from privacy.deidentify.frame_data import FrameFormat
 from privacy.deidentify.policy import Dates, Policy
 from privacy.deidentify.rebuild import rebuild
 from privacy.pseudonym import SiteKey
@@ -190,7 +192,7 @@ def hostile(source: Dataset) -> tuple[Dataset, Canaries]:
 @pytest.mark.parametrize("count_of_frames", [1, 3])
 def test_no_canary_survives(
     hostile: tuple[Dataset, Canaries],
-    frames: CleanedFrames,
+    pixels: NDArray[np.uint8],
     site_key: SiteKey,
     policy: Policy,
     from_file: bool,
@@ -210,14 +212,13 @@ def test_no_canary_survives(
             # What was planted is there to be found.
             assert len(set(canary.found_in(data))) >= 100
             source = dcmread(BytesIO(data))
-    given = CleanedFrames(
-        frames.pixels.repeat(count_of_frames, axis=0), cleaned=True, frame_time=30.0
-    )
+    pixels = pixels.repeat(count_of_frames, axis=0)
+    given = FrameFormat.of(pixels, cleaned=True, frame_time=30.0)
     caplog.clear()  # of what pydicom said while the object was made
     with caplog.at_level(logging.DEBUG), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         rebuilt = rebuild(source, given, site_key, policy)
-        data = rebuilt.to_bytes()
+        data = rebuilt.to_bytes(pixels)
     assert not canary.found_in(data)
     shown = f"{rebuilt!r} {caplog.text} {capfd.readouterr()} {[str(one.message) for one in caught]}"
     assert not canary.found_in(shown.encode())
@@ -235,7 +236,7 @@ def test_no_canary_survives(
 )
 def test_names_of_any_script_under_any_declaration(
     source: Dataset,
-    frames: CleanedFrames,
+    frames: FrameFormat,
     site_key: SiteKey,
     script: str,
     declared: str | None,
@@ -256,7 +257,7 @@ def test_names_of_any_script_under_any_declaration(
 
 
 def test_identifiers_in_a_declared_set_are_those_of_a_table(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey
+    source: Dataset, frames: FrameFormat, site_key: SiteKey
 ) -> None:
     put_raw(source, 0x0008_0005, "CS", b"ISO_IR 100")
     put_raw(source, 0x0010_0020, "LO", "Müller-7".encode("latin-1"))
@@ -267,7 +268,7 @@ def test_identifiers_in_a_declared_set_are_those_of_a_table(
 
 
 def test_nesting_is_bounded(
-    make_deep: Callable[[int], Dataset], frames: CleanedFrames, site_key: SiteKey
+    make_deep: Callable[[int], Dataset], frames: FrameFormat, site_key: SiteKey
 ) -> None:
     rebuild(make_deep(20), frames, site_key)
     with pytest.raises(NestingError, match="nested"):
@@ -275,7 +276,7 @@ def test_nesting_is_bounded(
 
 
 def test_a_sequence_of_garbage_is_an_error_without_a_value(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey
+    source: Dataset, frames: FrameFormat, site_key: SiteKey
 ) -> None:
     put_raw(source, 0x0008_1140, "SQ", b"ZZCANA")
     with pytest.raises(UnreadableError) as caught:
@@ -290,12 +291,12 @@ VALUES = (b"ZZCANARY1", b"\xff\xfe", b"\\", b"\0\0", b"", b"1" * 70_000)
 TAGS = [one.tag for one in ALLOWED if not one.within and one.keyword != "PixelData"]
 
 
-def outcome(source: Dataset, frames: CleanedFrames, key: SiteKey) -> bytes:
+def outcome(source: Dataset, frames: FrameFormat, key: SiteKey) -> bytes:
     """What is written, or all that is told when nothing is."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
-            return rebuild(source, frames, key, EVERYTHING).to_bytes()
+            return rebuild(source, frames, key, EVERYTHING).to_bytes(np.zeros((1, 4, 6), np.uint8))
         except DeidentifyError as error:
             return "".join(traceback.format_exception(error)).encode()
 
@@ -303,7 +304,7 @@ def outcome(source: Dataset, frames: CleanedFrames, key: SiteKey) -> bytes:
 @pytest.mark.parametrize("vr", VRS)
 @pytest.mark.parametrize("value", VALUES)
 def test_any_representation_everywhere(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey, vr: str, value: bytes
+    source: Dataset, frames: FrameFormat, site_key: SiteKey, vr: str, value: bytes
 ) -> None:
     needed = {one.tag for one in ALLOWED if one.keyword.endswith(("UID", "PatientID"))}
     for tag in set(TAGS) - needed:
@@ -313,13 +314,13 @@ def test_any_representation_everywhere(
 
 @pytest.mark.parametrize("tag", TAGS)
 def test_any_representation_in_one_place(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey, tag: int
+    source: Dataset, frames: FrameFormat, site_key: SiteKey, tag: int
 ) -> None:
     put_raw(source, tag, VRS[tag % len(VRS)], VALUES[0])
     assert b"ZZCANARY1" not in outcome(source, frames, site_key)
 
 
-def test_errors_show_no_value(source: Dataset, frames: CleanedFrames, site_key: SiteKey) -> None:
+def test_errors_show_no_value(source: Dataset, frames: FrameFormat, site_key: SiteKey) -> None:
     put_raw(source, 0x0010_0020, "LO", b"ZZCANARY1\x1b[31m\nZZCANARY2")
     with pytest.raises(DeidentifyError) as caught:
         rebuild(source, frames, site_key)
@@ -328,7 +329,7 @@ def test_errors_show_no_value(source: Dataset, frames: CleanedFrames, site_key: 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_broken_files_end_in_a_typed_error_or_in_an_object(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey, seed: int
+    source: Dataset, frames: FrameFormat, site_key: SiteKey, seed: int
 ) -> None:
     inner = Dataset()
     inner.PatientName = "ZZCANARY1"

@@ -11,7 +11,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID
 
 from privacy.deidentify.errors import LeakError
-from privacy.deidentify.frame_data import CleanedFrames
+from privacy.deidentify.frame_data import FrameFormat
 from privacy.deidentify.policy import Dates, Policy
 from privacy.deidentify.rebuild import rebuild
 from privacy.deidentify.second_check import check
@@ -22,7 +22,7 @@ CANARY = "ZZCANARY1"
 
 
 @pytest.fixture
-def made(source: Dataset, frames: CleanedFrames, site_key: SiteKey) -> Dataset:
+def made(source: Dataset, frames: FrameFormat, site_key: SiteKey) -> Dataset:
     source.AccessionNumber = CANARY
     source.InstitutionName = CANARY
     inner = Dataset()
@@ -88,7 +88,7 @@ def test_a_faulty_object_is_refused_without_its_values(
 
 
 def test_options_allow_their_own_forms_only(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey
+    source: Dataset, frames: FrameFormat, site_key: SiteKey
 ) -> None:
     new = rebuild(source, frames, site_key, EVERYTHING).dataset
     check(new, source, EVERYTHING)
@@ -106,14 +106,14 @@ def test_options_allow_their_own_forms_only(
 
 
 def test_an_age_that_is_a_band_already_may_stay(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey
+    source: Dataset, frames: FrameFormat, site_key: SiteKey
 ) -> None:
     source.PatientAge = "060Y"
     assert rebuild(source, frames, site_key, EVERYTHING).dataset.PatientAge == "060Y"
 
 
 def test_short_identifiers_are_compared_too(
-    source: Dataset, frames: CleanedFrames, site_key: SiteKey
+    source: Dataset, frames: FrameFormat, site_key: SiteKey
 ) -> None:
     source.PatientID = "7"
     new = rebuild(source, frames, site_key).dataset
