@@ -7,8 +7,8 @@ from bussynth.errors import MissingDependencyError
 __all__ = ["missing_dependency"]
 
 _FULL = {
-    *("diffusers", "dp_accounting", "faiss", "matplotlib", "opacus", "pandas", "safetensors"),
-    *("scipy", "skimage", "torch"),
+    *("diffusers", "dp_accounting", "faiss", "matplotlib", "opacus", "pandas", "pydicom"),
+    *("safetensors", "scipy", "skimage", "torch"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -141,6 +141,7 @@ class Cohort:
         provenance: Mapping[str, Any] | None = None,
         force: bool = False,
         rows_per_shard: int = 4096,
+        beside: Callable[[Path], None] | None = None,
     ) -> Cohort:
         """Write rows into a new cohort; the folder appears whole or not at all.
 
@@ -156,6 +157,8 @@ class Cohort:
             provenance: How the cohort came to be, as plain values; no patient values.
             force: Replace an earlier output of bussynth.
             rows_per_shard: Rows a Parquet file.
+            beside: Called with the folder, once the rows are in it, to write further files that
+                appear together with the cohort; readers of cohorts take no notice of them.
 
         Raises:
             UsageError: The folder exists, or ``kind`` is unknown.
@@ -190,6 +193,8 @@ class Cohort:
                 provenance={"bussynth": __version__, **(provenance or {})},
             )
             atomic.write_json(staging / _MANIFEST, manifest)
+            if beside is not None:
+                beside(staging)
         return cls.open(path)
 
     @property

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bussynth.cohort.phantom.device import DEVICES
 from bussynth.config import Config, option, suggest
 from bussynth.errors import UsageError
 
-__all__ = ["PhantomConfig"]
+__all__ = ["HospitalConfig", "PatientsConfig", "PhantomConfig", "PhantomOptions"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class PhantomConfig(Config):
-    """Size and composition of a phantom cohort.
+class PatientsConfig(Config):
+    """Which patients are simulated.
 
-    A patient is a function of ``seed`` and of its number alone: a larger cohort starts with the
-    same patients as a smaller one.
-
-    Example:
-        >>> PhantomConfig(patients=10, normal=0.5).malignant
-        0.35
+    A patient is a function of ``seed`` and of its number alone: more patients start with the same
+    ones as fewer.
     """
 
     patients: int = option(200, "Number of patients.", min=1, max=10_000_000)
-    image_size: int = option(64, "Edge length of the square images, in pixels.", min=16, max=512)
     seed: int = option(0, "Seed of everything random.", min=0, max=2**63 - 1)
     min_views: int = option(2, "Fewest images a patient.", min=1, max=20)
     max_views: int = option(3, "Most images a patient.", min=1, max=20)
@@ -57,3 +53,63 @@ class PhantomConfig(Config):
         ]
         if problems:
             raise UsageError(f"{type(self).__name__} is not valid.", problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomConfig(PatientsConfig):
+    """Size and composition of a phantom cohort.
+
+    Example:
+        >>> PhantomConfig(patients=10, normal=0.5).malignant
+        0.35
+    """
+
+    image_size: int = option(64, "Edge length of the square images, in pixels.", min=16, max=512)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HospitalConfig(PhantomConfig):
+    """Size and composition of a phantom hospital.
+
+    Example:
+        >>> HospitalConfig(patients=10).image_size
+        384
+    """
+
+    image_size: int = option(
+        384,
+        "Pixels that the tissue is simulated with; the machines scale it to their screens.",
+        min=16,
+        max=512,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhantomOptions(PatientsConfig):
+    """What ``bussynth phantom`` can be asked for: a cohort or a hospital."""
+
+    dicom: bool = option(
+        False,
+        "Write what a hospital has instead of a cohort: files of scanners, with identifiers of "
+        "invented patients in headers and pixels, a table of labels and a map for ingest.",
+    )
+    image_size: int | None = option(
+        None,
+        "Edge length of the square images, in pixels; with --dicom, of the tissue before a machine "
+        "scales it to its screen. Default: 64, with --dicom 384.",
+        min=16,
+        max=512,
+    )
+
+    def cohort(self) -> PhantomConfig:
+        """Return the configuration of a cohort."""
+        return PhantomConfig.from_dict(self._given())
+
+    def hospital(self) -> HospitalConfig:
+        """Return the configuration of a hospital."""
+        return HospitalConfig.from_dict(self._given())
+
+    def _given(self) -> dict[str, Any]:
+        values = self.to_dict()
+        del values["dicom"]
+        return {key: value for key, value in values.items() if value is not None}

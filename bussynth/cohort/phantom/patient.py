@@ -11,7 +11,7 @@ from bussynth.cohort.phantom.anatomy import draw_anatomy
 from bussynth.cohort.phantom.config import PhantomConfig
 from bussynth.cohort.phantom.device import DEVICES
 from bussynth.cohort.phantom.lesion import draw_birads, draw_lesion
-from bussynth.cohort.phantom.scan import scan
+from bussynth.cohort.phantom.scan import scan_in_place
 from bussynth.cohort.row import Box
 
 __all__ = ["PhantomView", "simulate_patient"]
@@ -30,6 +30,8 @@ class PhantomView:
         pathology: ``"normal"``, ``"benign"`` or ``"malignant"``.
         device: Name of the device style.
         birads: ``"1"`` to ``"5"``.
+        window: Field of view in the image, ``(left, top, right, bottom)``, edges half-open.
+        pixel_mm: Edge length of a pixel.
     """
 
     image: NDArray[np.uint8]
@@ -38,6 +40,8 @@ class PhantomView:
     pathology: str
     device: str
     birads: str
+    window: tuple[int, int, int, int]
+    pixel_mm: float
 
 
 def _pathology(index: int, config: PhantomConfig) -> str:
@@ -88,17 +92,19 @@ def simulate_patient(index: int, config: PhantomConfig) -> list[PhantomView]:
     anatomy = draw_anatomy(rng, lesion)
     views = []
     for plane in planes[:count]:
-        image, mask, box = scan(
+        made = scan_in_place(
             np.random.Generator(np.random.SFC64(plane)), anatomy, lesion, device, config.image_size
         )
         views.append(
             PhantomView(
-                image=image,
-                mask=mask,
-                lesion_box=box,
+                image=made.image,
+                mask=made.mask,
+                lesion_box=made.lesion_box,
                 pathology=pathology,
                 device=device.name,
                 birads=birads,
+                window=made.window,
+                pixel_mm=made.pixel_mm,
             )
         )
     return views

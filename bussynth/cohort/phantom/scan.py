@@ -16,13 +16,33 @@ from bussynth.cohort.phantom.speckle import beam_width, complex_noise, through_b
 from bussynth.cohort.phantom.tissue import Tissue, add_lesion, layered_tissue
 from bussynth.cohort.row import Box
 
-__all__ = ["scan"]
+__all__ = ["Scan", "scan", "scan_in_place"]
 
 Floats = NDArray[np.float32]
 
 _FAT_ATTENUATION = 0.6  # dB/cm/MHz, one way
 _CELL_MM = (0.27, 0.36)  # largest cells (depth, lateral) that still sample pulse and beam
 _MARGIN_MM = 3.0  # beside the field of view, so that the periodic convolution does not show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scan:
+    """One image, the truth about it, and where the field of view lies in it.
+
+    Attributes:
+        image: Grey values, shape (S, S), uint8.
+        mask: Lesion, shape (S, S), bool.
+        lesion_box: Tight box ``(x0, y0, x1, y1)`` around the mask; None without a lesion.
+        window: Field of view in the image, ``(left, top, right, bottom)``, edges half-open; black
+            around it.
+        pixel_mm: Edge length of a pixel.
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    lesion_box: Box | None
+    window: tuple[int, int, int, int]
+    pixel_mm: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,6 +192,18 @@ def scan(
         The image (size, size), the lesion mask of the same shape, and the tight box
         ``(x0, y0, x1, y1)`` around the mask or None without a lesion.
     """
+    made = scan_in_place(rng, anatomy, lesion, device, size)
+    return made.image, made.mask, made.lesion_box
+
+
+def scan_in_place(
+    rng: np.random.Generator,
+    anatomy: Anatomy,
+    lesion: Lesion | None,
+    device: Device,
+    size: int,
+) -> Scan:
+    """Scan a patient once, as :func:`scan` does, and say where the field of view lies."""
     plane = None if lesion is None else neighbouring_plane(lesion, rng)
     stretch = float(rng.uniform(0.92, 1.06))
     depth_mm = device.depth_mm * float(rng.uniform(0.85, 1.12))
@@ -225,7 +257,7 @@ def _framed(
     grey: Floats,
     inside: NDArray[np.bool_] | None,
     sector: NDArray[np.bool_] | None,
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_], Box | None]:
+) -> Scan:
     """Reduce to pixels and centre the field of view in the square image."""
     size = raster.size
     pixels = raster.to_pixels(grey)
@@ -236,8 +268,10 @@ def _framed(
     image = np.zeros((size, size), np.uint8)
     image[window] = np.clip(np.rint(pixels), 0.0, 255.0).astype(np.uint8)
     mask = np.zeros((size, size), np.bool_)
+    place = (left, top, left + raster.width, top + raster.height)
+    pixel_mm = raster.step[0] * raster.fine[0]
     if inside is None:
-        return image, mask, None
+        return Scan(image=image, mask=mask, lesion_box=None, window=place, pixel_mm=pixel_mm)
     cover = raster.to_pixels(inside[:, raster.inner].astype(np.float32))
     if sector is not None:
         cover = cover * sector
@@ -250,4 +284,4 @@ def _framed(
         float(columns[-1] + 1),
         float(rows[-1] + 1),
     )
-    return image, mask, box
+    return Scan(image=image, mask=mask, lesion_box=box, window=place, pixel_mm=pixel_mm)
