@@ -18,6 +18,7 @@ from typing import Any, Final, cast
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
@@ -124,7 +125,7 @@ def plain_bytes(element: Element) -> bytes:
     if value is None or isinstance(value, Sequence):
         return b""
     if not isinstance(value, bytes):
-        parts = value if isinstance(value, (list, tuple)) else [value]
+        parts = value if isinstance(value, (list, tuple, MultiValue)) else [value]
         try:
             value = "\\".join(str(part) for part in parts).encode("utf-8", "surrogatepass")
         except Exception:  # whatever an object in a data set does when it is shown

@@ -7,6 +7,8 @@
         ├── NestingError             deeper or larger than any ultrasound object
         ├── UnreadableError          an element cannot be parsed
         ├── PixelError               cleaned frames or their description cannot be written
+        ├── PixelDataError           the source's pixels cannot be used, see pixel_errors
+        ├── QuarantineError          legal, but a person must decide
         ├── ProfileError             the table of PS3.15 is not there or is another one
         └── LeakError                the second check found what must not be there
 
@@ -27,6 +29,7 @@ __all__ = [
     "NestingError",
     "PixelError",
     "ProfileError",
+    "QuarantineError",
     "UnreadableError",
     "UnsupportedObjectError",
     "name_of",
@@ -36,25 +39,51 @@ __all__ = [
 class DeidentifyError(InputError):
     """An object cannot be de-identified; the message shows no value of it."""
 
+    reason: str = "refused"
+    """A short code of what is wrong, for tables."""
+
 
 class UnsupportedObjectError(DeidentifyError):
     """The object is not of a class that can be rebuilt."""
+
+    reason = "not-ultrasound"
 
 
 class MissingIdentifierError(DeidentifyError):
     """The object does not say whose it is, or which object it is."""
 
+    reason = "no-identifier"
+
 
 class NestingError(DeidentifyError):
     """Sequences are nested deeper, or there are more elements, than is read."""
+
+    reason = "nesting"
 
 
 class UnreadableError(DeidentifyError):
     """An element cannot be parsed."""
 
+    reason = "unreadable"
+
 
 class PixelError(DeidentifyError):
     """The cleaned frames, or what is told of them, cannot be written."""
+
+    reason = "not-writable"
+
+
+class QuarantineError(DeidentifyError):
+    """The object is legal, but what is kept of it must be decided by a person.
+
+    Args:
+        reason: A short code, for tables.
+        message: Why, as a sentence.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class ProfileError(DeidentifyError):
@@ -63,6 +92,8 @@ class ProfileError(DeidentifyError):
 
 class LeakError(DeidentifyError):
     """The rebuilt object holds what the profile forbids; it must not be written."""
+
+    reason = "second-check"
 
 
 def name_of(tag: int) -> str:

@@ -14,8 +14,6 @@ hostile or careless file may have a patient's name in any element.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from privacy.deidentify.errors import DeidentifyError
 
 __all__ = ["LimitError", "PixelDataError", "StructureError", "UnsupportedPixelsError"]
@@ -24,7 +22,7 @@ __all__ = ["LimitError", "PixelDataError", "StructureError", "UnsupportedPixelsE
 class PixelDataError(DeidentifyError):
     """The pixels are damaged, or contradict what the header says of them."""
 
-    reason: ClassVar[str] = "damaged"
+    reason = "damaged"
 
 
 class StructureError(PixelDataError):

@@ -55,6 +55,9 @@ _CHARACTERISTICS: Final = frozenset({"PatientSex", "PatientAge"})
 _TISSUE_2D: Final = 1
 _CENTIMETRE: Final = 3
 
+# Value 4 of Image Type (PS3.3 C.8.5.6.1.1) when nothing but two-dimensional imaging was on.
+_MODE_PLACE: Final = 3
+_IMAGING_2D: Final = "0001"
 _PIXEL_DATA: Final = b"\xe0\x7f\x10\x00OB\0\0"
 
 _Content = dict[str, object]
@@ -153,6 +156,8 @@ def rebuild(
     pseudonym = patient_pseudonym(key, identifier)
     multi_frame = frames.count > 1
     copied, refused = _copied(source, policy, multi_frame)
+    if not frames.colour:
+        _without_colour(copied)
     content: _Content = {
         **_identity(source, key, pseudonym, frames.part),
         **_dates(source, policy, key, pseudonym),
@@ -224,6 +229,18 @@ def _copied(source: Dataset, policy: Policy, multi_frame: bool) -> tuple[_Conten
         elif element is not None and plain_bytes(element):
             refused.append(attribute.keyword)
     return content, refused
+
+
+def _without_colour(content: _Content) -> None:
+    """Take back what speaks of colour or Doppler: gray frames show neither any more."""
+    if "UltrasoundColorDataPresent" in content:
+        content["UltrasoundColorDataPresent"] = 0
+    kind = content.get("ImageType")
+    if isinstance(kind, list) and len(kind) > _MODE_PLACE and kind[_MODE_PLACE] != _IMAGING_2D:
+        kind = kind[:_MODE_PLACE]
+        while not kind[-1]:
+            kind.pop()
+        content["ImageType"] = kind
 
 
 def _statement(policy: Policy, cleaned: bool) -> _Content:

@@ -7,8 +7,9 @@ never copied. Where the sequence is absent or makes no sense, the file waits for
 the site may give the rectangle for a maker, model and frame size instead, but overrules no
 contradiction and no other mode.
 
-Region Flags (0018,6016) are not asked: they say whose calibration holds where regions overlap, and
-those that overlap are refused.
+Region Flags (0018,6016) are not asked: bit 0 says which of two regions overwrites the other where
+they overlap, and those that overlap are refused; the others are about scaling, Doppler scales and
+scrolling (PS3.3 C.8.5.5.1.3).
 """
 
 from __future__ import annotations
@@ -181,7 +182,8 @@ def kept_regions(
 
     The corner (x1, y1) belongs to the region: the lower right corner of an image of that size is
     (columns - 1, rows - 1) in PS3.3 C.8.5.5.1.14. Machines that write the column or row behind the
-    last one mean the same edge of the frame and are read so.
+    last one mean the same edge of the frame and are read so. A region of one column or row would be
+    legal, but is none that a machine shows, and is refused as empty.
 
     Args:
         dataset: The elements of the file.

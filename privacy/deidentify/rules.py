@@ -20,7 +20,9 @@ Value = str | int | list[str]
 """What a rule gives."""
 
 _AGE: Final = re.compile(r"(\d{3})Y", re.ASCII)
-_MODE: Final = re.compile(r"[0-9A-F]{4}")
+_MODE: Final = re.compile(r"[0-9A-F]{4}", re.ASCII)
+# The modes of PS3.3 C.8.5.6.1.1, value 4, are one bit each; any other bit could hide a number.
+_MODES: Final = 0x077F
 
 
 class Rule(Protocol):
@@ -117,8 +119,12 @@ class ImageType:
         values = [value.upper() for value in (*texts(source, keyword), "", "", "", "")[:4]]
         second = "SECONDARY" if values[1] == "SECONDARY" else "PRIMARY"
         third = values[2] if values[2] in self.examinations else ""
-        fourth = values[3] if _MODE.fullmatch(values[3]) else ""
+        fourth = values[3] if _is_mode(values[3]) else ""
         written = ["DERIVED", second, third, fourth]
         while not written[-1]:
             written.pop()
         return written
+
+
+def _is_mode(value: str) -> bool:
+    return _MODE.fullmatch(value) is not None and not int(value, 16) & ~_MODES

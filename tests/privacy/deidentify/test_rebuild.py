@@ -355,3 +355,14 @@ def test_other_frames_than_told_are_refused(
 ) -> None:
     with pytest.raises(PixelError):
         rebuild(source, of(movie(3)), site_key).to_bytes(given)
+
+
+def test_gray_frames_speak_of_no_colour(source: Dataset, site_key: SiteKey) -> None:
+    source.UltrasoundColorDataPresent = 1
+    source.ImageType = ["ORIGINAL", "PRIMARY", "", "0011"]
+    gray = rebuild(source, of(movie(1)), site_key).dataset
+    assert gray.UltrasoundColorDataPresent == 0
+    assert list(gray.ImageType) == ["DERIVED", "PRIMARY"]
+    coloured = rebuild(source, of(movie(1, colour=True)), site_key).dataset
+    assert coloured.UltrasoundColorDataPresent == 1
+    assert list(coloured.ImageType) == ["DERIVED", "PRIMARY", "", "0011"]

@@ -85,6 +85,10 @@ def test_ages_are_banded(age: bytes, band: str | None) -> None:
         (b"DERIVED\\SECONDARY", ["DERIVED", "SECONDARY"]),
         (b"ORIGINAL\\JANE DOE\\JANE DOE\\JANE", ["DERIVED", "PRIMARY"]),
         (b"A\\PRIMARY\\\\0011\\JANE DOE", ["DERIVED", "PRIMARY", "", "0011"]),
+        (b"A\\PRIMARY\\\\077f", ["DERIVED", "PRIMARY", "", "077F"]),
+        (b"A\\PRIMARY\\\\0080", ["DERIVED", "PRIMARY"]),  # bits that mean nothing
+        (b"A\\PRIMARY\\\\1961", ["DERIVED", "PRIMARY"]),  # a year
+        (b"A\\PRIMARY\\\\1", ["DERIVED", "PRIMARY"]),
         (b"", ["DERIVED", "PRIMARY"]),
     ],
 )
@@ -141,6 +145,18 @@ def test_what_the_table_lists_is_copied_only_on_request() -> None:
     for one in ALLOWED:
         if profile.action(one.tag) is Action.REMOVE:
             assert one.keyword == "PatientAge"
+
+
+def test_terms_of_image_type_and_transducer() -> None:
+    """PS3.3 C.8.5.6.1.1, value 3, and Table C.8-18 define 27 and 16 terms."""
+    rules = {one.keyword: one.rule for one in ALLOWED}
+    image_type, transducer = rules["ImageType"], rules["TransducerType"]
+    assert isinstance(image_type, ImageType)
+    assert isinstance(transducer, Words)
+    assert len(image_type.examinations) == 27
+    assert {"BREAST", "SMALL PARTS", "US BIOPSY"} < image_type.examinations
+    assert len(transducer.words) == 16
+    assert {"LINEAR", "CURVED LINEAR", "VECTOR_PHASED"} < transducer.words
 
 
 def test_no_free_text_is_copied() -> None:
