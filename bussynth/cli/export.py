@@ -36,6 +36,15 @@ def export(
             show_default=False,
         ),
     ] = None,
+    require_review: Annotated[
+        Path | None,
+        typer.Option(
+            help="The real cohort that the images were learned from, as it is now: refuse unless "
+            "`bussynth review` recorded that somebody looked at all of it and approved it.",
+            metavar="COHORT",
+            show_default=False,
+        ),
+    ] = None,
 ) -> Outcome:
     """Pack a synthetic cohort under one of two privacy claims and sign it.
 
@@ -47,7 +56,16 @@ def export(
     """
     from bussynth.package.export import check_export, export_package
 
-    plan = check_export(synthetic, audit, key, out, config=config, ledger=ledger, force=run.force)
+    plan = check_export(
+        synthetic,
+        audit,
+        key,
+        out,
+        config=config,
+        ledger=ledger,
+        require_review=require_review,
+        force=run.force,
+    )
     if run.dry_run:
         return Outcome(data=config.to_dict(), text=f"{out} can be written.", notes=plan.notes)
     info = export_package(
@@ -57,6 +75,7 @@ def export(
         out,
         config=config,
         ledger=ledger,
+        require_review=require_review,
         force=run.force,
         progress=run.progress,
     )

@@ -47,6 +47,7 @@ from bussynth.package.manifest import (
     Manifest,
 )
 from bussynth.package.marking import DERIVED_SOURCE_TYPE, DIGITAL_SOURCE_TYPE, mark_png
+from bussynth.package.review_gate import check_review_gate
 from bussynth.package.signature import sign_payload
 from bussynth.package.verify import verify_package
 from bussynth.progress import SILENT, Progress
@@ -129,6 +130,7 @@ def check_export(
     *,
     config: ExportConfig,
     ledger: str | os.PathLike[str] | None = None,
+    require_review: str | os.PathLike[str] | None = None,
     force: bool = False,
     passphrase: str | None = None,
 ) -> ExportPlan:
@@ -141,6 +143,7 @@ def check_export(
         out: See :func:`export_package`.
         config: See :func:`export_package`.
         ledger: See :func:`export_package`.
+        require_review: See :func:`export_package`.
         force: See :func:`export_package`.
         passphrase: See :func:`export_package`.
 
@@ -149,10 +152,10 @@ def check_export(
             claim.
         DataError: The cohort is not synthetic, or derived from real images and that was not
             declared, or cannot be read; or the claim ``formal-dp`` does not cover it.
-        AuditGateError: The audit forbids the export.
+        AuditGateError: The audit, or the review that is required, forbids the export.
         IntegrityError: For the claim ``formal-dp``: a shard is missing or damaged.
     """
-    inputs = _Inputs(Path(synthetic), _path(audit), _path(ledger))
+    inputs = _Inputs(Path(synthetic), _path(audit), _path(ledger), _path(require_review))
     return _prepare(inputs, Path(key), Path(out), config, force, passphrase)[0]
 
 
@@ -164,6 +167,7 @@ def export_package(
     *,
     config: ExportConfig,
     ledger: str | os.PathLike[str] | None = None,
+    require_review: str | os.PathLike[str] | None = None,
     force: bool = False,
     passphrase: str | None = None,
     progress: Progress = SILENT,
@@ -179,6 +183,9 @@ def export_package(
         config: Claim, name, version, licence and description.
         ledger: For the claim ``formal-dp``: folder of the real cohort, to compare the statement
             with its ledger. The package then states what the ledger states now.
+        require_review: Folder of the real cohort that the images were learned from: refuse unless
+            a person looked at all of it and approved it
+            (:mod:`bussynth.package.review_gate`).
         force: Replace an earlier output of bussynth.
         passphrase: Of the private key, if it is encrypted.
         progress: Where to report images done.
@@ -193,10 +200,11 @@ def export_package(
             declared, or holds what no synthetic cohort may hold; or the claim ``formal-dp`` does
             not cover it, for reasons that are all listed.
         AuditGateError: The audit is missing, of another cohort, failed, or is inconclusive
-            and that was not accepted; or derived images were not audited against their sources.
+            and that was not accepted; or derived images were not audited against their sources;
+            or the review that is required is missing, or of another cohort.
         IntegrityError: The cohort was changed since it was written.
     """
-    inputs = _Inputs(Path(synthetic), _path(audit), _path(ledger))
+    inputs = _Inputs(Path(synthetic), _path(audit), _path(ledger), _path(require_review))
     plan, private = _prepare(inputs, Path(key), Path(out), config, force, passphrase)
     plan.cohort.verify()
     with atomic.new_directory(plan.out, force=force, markers=(ENVELOPE,)) as staging:
@@ -216,6 +224,7 @@ class _Inputs:
     synthetic: Path
     audit: Path | None
     ledger: Path | None
+    reviewed: Path | None
 
     def named(self) -> Iterator[tuple[Path, str]]:
         yield self.synthetic, "cohort"
@@ -223,6 +232,8 @@ class _Inputs:
             yield self.audit, "audit"
         if self.ledger is not None:
             yield self.ledger, "real cohort"
+        if self.reviewed is not None:
+            yield self.reviewed, "reviewed cohort"
 
 
 def _path(path: str | os.PathLike[str] | None) -> Path | None:
@@ -251,6 +262,9 @@ def _prepare(
         evidence = check_dp_gate(cohort, config, audit=inputs.audit, ledger=inputs.ledger)
     else:
         config, evidence = _check_audited(cohort, config, inputs)
+    if inputs.reviewed is not None:
+        audited = None if isinstance(evidence, FormalRelease) else evidence.train_digest
+        check_review_gate(inputs.reviewed, cohort, audited=audited, ledger=inputs.ledger)
     plan = ExportPlan(
         cohort=cohort,
         evidence=evidence,
