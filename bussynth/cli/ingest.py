@@ -1,4 +1,4 @@
-"""``bussynth ingest``: a folder of images and a table become a cohort."""
+"""``bussynth ingest``: DICOM files, or images and a table, become a cohort."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bussynth.cli.verb import Outcome, Run, verb
+from bussynth.errors import UsageError
 from bussynth.ingest.config import IngestConfig
 
 __all__ = ["ingest"]
@@ -15,12 +16,14 @@ __all__ = ["ingest"]
 
 @verb("ingest", config=IngestConfig, dry_run=True, force=True, speed=["workers"])
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder of PNG, JPEG or TIFF images.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of DICOM files, or of PNG, JPEG or TIFF images.")
+    ],
     out: Annotated[Path, typer.Argument(help="Folder of the new cohort.")],
-    table: Annotated[Path, typer.Option(help="CSV table, one row an image.")],
     map: Annotated[Path, typer.Option(help="TOML map: which column is which.")],
     config: IngestConfig,
     run: Run,
+    table: Annotated[Path | None, typer.Option(help="CSV table, one row an image.")] = None,
     site_key: Annotated[
         Path | None,
         typer.Option(
@@ -29,13 +32,48 @@ def ingest(
             show_default="in your data folder",
         ),
     ] = None,
+    site_rules: Annotated[
+        Path | None,
+        typer.Option(
+            help="DICOM: TOML file with the tissue rectangles of machines that write none."
+        ),
+    ] = None,
+    link: Annotated[
+        Path | None,
+        typer.Option(
+            help="DICOM: private CSV of which file became what; it names files and stays at the "
+            "site.",
+            show_default="beside the site key",
+        ),
+    ] = None,
 ) -> Outcome:
-    """Turn a folder of images and a table into a pseudonymised cohort.
+    """Turn DICOM files, or images and a table, into a pseudonymised cohort.
+
+    A map with a table [dicom] makes it read DICOM files.
 
     Example: bussynth ingest scans cohort --table scans.csv --map map.toml --image-size 64
     """
+    from bussynth.dicom.mapping import is_dicom_map
     from bussynth.ingest.check import check_ingest
     from bussynth.ingest.folder import ingest_folder
+
+    if is_dicom_map(map):
+        return _dicom(
+            source,
+            out,
+            map=map,
+            table=table,
+            site_key=site_key,
+            site_rules=site_rules,
+            link=link,
+            config=config,
+            run=run,
+        )
+    if table is None or site_rules is not None or link is not None:
+        raise UsageError(
+            "A map without [dicom] reads images: it needs --table, and neither --site-rules nor "
+            "--link."
+        )
 
     if run.dry_run:
         plan = check_ingest(
@@ -65,15 +103,76 @@ def ingest(
         progress=run.progress,
         force=run.force,
     )
-    notes = [str(note) for note in result.notes]
-    if result.site_key_created:
-        notes.append(
-            f"a new site key was drawn: {result.site_key}. Back it up and keep it secret: "
-            "without it, later images of the same patients get other pseudonyms."
-        )
     return Outcome(
         data=result.to_dict(),
         text=f"{result.images} images of {result.patients} patients in {out}\n"
         f"site key  {result.site_key}   must not leave the site",
-        notes=tuple(notes),
+        notes=(
+            *(str(note) for note in result.notes),
+            *_new_key(result.site_key, result.site_key_created),
+        ),
+    )
+
+
+def _dicom(
+    source: Path,
+    out: Path,
+    *,
+    map: Path,
+    table: Path | None,
+    site_key: Path | None,
+    site_rules: Path | None,
+    link: Path | None,
+    config: IngestConfig,
+    run: Run,
+) -> Outcome:
+    from bussynth.cli.deidentify import summary
+    from bussynth.dicom.cohort import check_dicom_ingest, ingest_dicom
+
+    if run.dry_run:
+        check_dicom_ingest(
+            source,
+            out,
+            map_path=map,
+            table=table,
+            site_key=site_key,
+            site_rules=site_rules,
+            link=link,
+            config=config,
+            force=run.force,
+        )
+        return Outcome(data=config.to_dict(), text=f"{out} can be written.")
+    result = ingest_dicom(
+        source,
+        out,
+        map_path=map,
+        table=table,
+        site_key=site_key,
+        site_rules=site_rules,
+        link=link,
+        config=config,
+        options=run.options,
+        progress=run.progress,
+        force=run.force,
+    )
+    data = result.to_dict()
+    return Outcome(
+        data=data,
+        text=f"{data['images']} images of {data['patients']} patients in {out}\n"
+        f"{summary(result.counts, result.link)}\n"
+        f"look at what was kept    bussynth review {out}\n"
+        f"site key                 {result.site_key}   must not leave the site",
+        notes=(
+            *(str(note) for note in result.notes),
+            *_new_key(result.site_key, result.site_key_created),
+        ),
+    )
+
+
+def _new_key(key: Path, created: bool) -> tuple[str, ...]:
+    if not created:
+        return ()
+    return (
+        f"a new site key was drawn: {key}. Back it up and keep it secret: without it, later "
+        "images of the same patients get other pseudonyms.",
     )

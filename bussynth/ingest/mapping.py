@@ -61,7 +61,16 @@ from bussynth.ingest.pattern import Pattern
 from bussynth.ingest.sections import Section
 from bussynth.ingest.table import DELIMITERS
 
-__all__ = ["BoxRule", "ConditionRule", "IngestMap", "MaskRule"]
+__all__ = [
+    "BoxRule",
+    "ConditionRule",
+    "IngestMap",
+    "MaskRule",
+    "load_map",
+    "read_box",
+    "read_conditions",
+    "read_encoding",
+]
 
 _REQUIRED = ("pathology", "device")
 _MAX_BYTES = 2**20
@@ -69,7 +78,7 @@ _MAX_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class ConditionRule:
-    """How one condition is read: from a column, or the same for all rows."""
+    """How one condition is read: from a column, the same for all rows, or from the equipment."""
 
     name: str
     vocabulary: tuple[str, ...]
@@ -77,6 +86,7 @@ class ConditionRule:
     constant: str | None = None
     values: Mapping[str, str] | None = None
     missing: frozenset[str] = frozenset()
+    equipment: bool = False
 
     def read(self, cells: Mapping[str, str], *, what: str) -> str | None:
         """Return the condition of a row, None if its cell means "not known".
@@ -118,12 +128,13 @@ class MaskRule:
 
 @dataclass(frozen=True, slots=True)
 class BoxRule:
-    """Where the boxes are. No columns: around the mask."""
+    """Where the boxes are. No columns: around the mask. ``within_region``: see DICOM."""
 
     columns: tuple[str, ...] = ()
     convention: BoxConvention = field(default_factory=BoxConvention)
     tolerance: float = 0.0
     missing: frozenset[str] = frozenset()
+    within_region: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,17 +159,8 @@ class IngestMap:
             UsageError: If the file cannot be read or the map is not valid; all problems are
                 listed.
         """
-        try:
-            with path.open("rb") as file:
-                data = file.read(_MAX_BYTES + 1)
-            if len(data) > _MAX_BYTES:
-                raise UsageError(f"The map {path} is larger than 1 MiB; is it a map?")
-            content = tomllib.loads(data.decode("utf-8"))
-        except OSError as error:
-            raise UsageError(f"The map {path} cannot be read: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise UsageError(f"The map {path} is not valid TOML: {error}.") from error
-        return cls.from_dict(content, sha256=hashlib.sha256(data).hexdigest())
+        content, sha256 = load_map(path)
+        return cls.from_dict(content, sha256=sha256)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], *, sha256: str = "") -> IngestMap:
@@ -171,7 +173,7 @@ class IngestMap:
         top = Section(content, "the map", problems)
         table = top.section("table")
         delimiter = table.get("delimiter", str, None, choices=DELIMITERS)
-        encoding = _encoding(table)
+        encoding = read_encoding(table)
         table.finish()
 
         image = top.section("image", required=True)
@@ -184,8 +186,8 @@ class IngestMap:
         patient = patient_section.get("column", str, None, required=True)
         patient_section.finish()
 
-        conditions = _conditions(top.section("conditions", required=True))
-        box = _box(top.section("box"), masks="mask" in content) if "box" in content else None
+        conditions = read_conditions(top.section("conditions", required=True))
+        box = read_box(top.section("box"), masks="mask" in content) if "box" in content else None
         top.finish()
         if not problems:
             try:
@@ -221,7 +223,27 @@ class IngestMap:
         return tuple(dict.fromkeys(names))
 
 
-def _encoding(table: Section) -> str:
+def load_map(path: Path) -> tuple[dict[str, Any], str]:
+    """Read the TOML file of a map, unchecked, and its SHA-256.
+
+    Raises:
+        UsageError: If the file cannot be read or is not TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        if len(data) > _MAX_BYTES:
+            raise UsageError(f"The map {path} is larger than 1 MiB; is it a map?")
+        content = tomllib.loads(data.decode("utf-8"))
+    except OSError as error:
+        raise UsageError(f"The map {path} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"The map {path} is not valid TOML: {error}.") from error
+    return content, hashlib.sha256(data).hexdigest()
+
+
+def read_encoding(table: Section) -> str:
+    """Read the encoding of the table."""
     name = table.get("encoding", str, "utf-8")
     try:
         with suppress(UnicodeError):
@@ -240,10 +262,17 @@ def _mask(section: Section) -> MaskRule | None:
     return None if path is None else MaskRule(path, threshold, optional)
 
 
-def _conditions(parent: Section) -> tuple[ConditionRule, ...]:
+def read_conditions(parent: Section, *, equipment: bool = False) -> tuple[ConditionRule, ...]:
+    """Read the tables of the conditions.
+
+    Args:
+        parent: The table ``[conditions]``.
+        equipment: Whether a condition may be taken ``from = "equipment"``, the maker and model in
+            the header of a DICOM file; its vocabulary is then what the files say.
+    """
     rules = []
     for name in parent.keys:
-        rules.append(_condition(name, parent.section(name)))
+        rules.append(_condition(name, parent.section(name), equipment=equipment))
     for name in _REQUIRED:
         if name not in parent:
             parent.problem(
@@ -253,7 +282,11 @@ def _conditions(parent: Section) -> tuple[ConditionRule, ...]:
     return tuple(rules)
 
 
-def _condition(name: str, section: Section) -> ConditionRule:
+def _condition(name: str, section: Section, *, equipment: bool) -> ConditionRule:
+    if equipment and "from" in section:
+        section.get("from", str, None, choices=("equipment",))
+        section.finish()
+        return ConditionRule(name, (), equipment=True)
     column = section.get("column", str, None)
     constant = section.get("constant", str, None)
     values = section.get("values", dict, None)
@@ -292,7 +325,18 @@ def _labels(words: Iterable[str]) -> list[str]:
     return [unicodedata.normalize("NFC", word.strip()) for word in words]
 
 
-def _box(section: Section, *, masks: bool) -> BoxRule | None:
+def read_box(section: Section, *, masks: bool, coordinates: bool = False) -> BoxRule | None:
+    """Read the table of the boxes.
+
+    Args:
+        section: The table ``[box]``.
+        masks: Whether there are masks to take boxes from.
+        coordinates: Whether boxes may be told in pixels of the kept region of a DICOM file.
+    """
+    within_region = False
+    if coordinates:
+        words = ("image", "region")
+        within_region = section.get("coordinates", str, "image", choices=words) == "region"
     origin_of_box = section.get("from", str, None, choices=("mask",))
     if origin_of_box is not None:
         section.finish()
@@ -315,4 +359,4 @@ def _box(section: Section, *, masks: bool) -> BoxRule | None:
     if columns is not None and len(columns) != 4:
         section.problem("columns must name four columns")
     names = tuple(columns) if columns is not None else (column or "",)
-    return BoxRule(names, convention, float(tolerance), missing)
+    return BoxRule(names, convention, float(tolerance), missing, within_region)

@@ -148,6 +148,56 @@ def test_blind_spots_are_known() -> None:
     assert not stroke_mask(black).any()
 
 
+def by_definition(image: Gray, settings: StrokeSettings) -> NDArray[np.bool_]:
+    """Say the same with filters of general form, level by level."""
+
+    def grouped(hit: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        counts = ndimage.convolve1d(hit.astype(np.int32), np.ones(11, np.int32), axis=0)
+        counts = ndimage.convolve1d(counts, np.ones(21, np.int32), axis=1)
+        return hit & (counts >= settings.group)
+
+    gray = image.astype(np.int16)
+    bright = gray - ndimage.median_filter(gray, size=(7, 7)) >= settings.brightness
+    counts = np.bincount(image.ravel(), minlength=256)
+    padded = np.pad(counts, 6, mode="edge").astype(float)
+    levels = []
+    for level in range(settings.lowest_level, 256):
+        usual = np.median(np.delete(padded[level : level + 13], [5, 6, 7]))
+        if counts[level] > max(1.5 * usual, usual + 4 * np.sqrt(usual + 1) + 8):
+            levels.append(level)
+    narrow = gray - ndimage.grey_opening(gray, size=(9, 9)) >= settings.contrast
+    hit = np.isin(image, levels) & narrow
+    touching = ndimage.convolve(hit.astype(np.int16), np.ones((3, 3)), mode="constant")
+    found = grouped(bright) | grouped(hit & (touching >= 2))
+    around = np.ones((2 * settings.margin + 1, 2 * (settings.margin * 3 // 2) + 1))
+    return np.asarray(ndimage.binary_dilation(found, around))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        StrokeSettings(),
+        StrokeSettings(brightness=30, contrast=10, lowest_level=1, group=3, margin=0),
+        StrokeSettings(brightness=300, contrast=20, group=2, margin=2),
+        StrokeSettings(brightness=20, contrast=300, group=12, margin=5),
+    ],
+)
+def test_the_fast_passes_are_the_definition(settings: StrokeSettings) -> None:
+    random = np.random.default_rng(3)
+    images = [lettered(4, 12, 200)[0], compressed(marked(5, 230)[0], 80)]
+    for _ in range(25):  # smaller than the windows, too
+        noise = random.integers(0, 256, random.integers(1, 40, 2)).astype(np.uint8)
+        noise[random.random(noise.shape) < 0.6] //= 4
+        noise[random.random(noise.shape) < 0.1] = 200
+        images.append(noise)
+    marks = 0
+    for image in images:
+        found = stroke_mask(image, settings)
+        np.testing.assert_array_equal(found, by_definition(image, settings))
+        marks += int(found.sum())
+    assert marks > 0
+
+
 def test_flat_images_and_bad_arguments() -> None:
     for value in (0, 128, 255):
         assert not stroke_mask(np.full((30, 40), value, np.uint8)).any()

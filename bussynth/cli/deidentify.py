@@ -1,0 +1,96 @@
+"""``bussynth deidentify``: DICOM files become de-identified DICOM files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bussynth.cli.verb import Outcome, Run, verb
+from bussynth.dicom.config import DeidentifyConfig
+
+__all__ = ["deidentify"]
+
+
+@verb("deidentify", config=DeidentifyConfig, dry_run=True, force=True, speed=["workers"])
+def deidentify(
+    source: Annotated[Path, typer.Argument(help="Folder of DICOM files; all below it are read.")],
+    out: Annotated[Path, typer.Argument(help="Folder of the de-identified files.")],
+    config: DeidentifyConfig,
+    run: Run,
+    site_key: Annotated[
+        Path | None,
+        typer.Option(
+            help="Secret under which identifiers are replaced; it must never leave the site. "
+            "Made on first use.",
+            show_default="in your data folder",
+        ),
+    ] = None,
+    site_rules: Annotated[
+        Path | None,
+        typer.Option(help="TOML file with the tissue rectangles of machines that write none."),
+    ] = None,
+    link: Annotated[
+        Path | None,
+        typer.Option(
+            help="Private CSV of which file became what; it names files and stays at the site.",
+            show_default="beside the site key",
+        ),
+    ] = None,
+) -> Outcome:
+    """Turn a folder of ultrasound DICOM files into de-identified DICOM files.
+
+    Example: bussynth deidentify export deidentified --dates shift --workers 4
+    """
+    from bussynth.dicom.deidentify import check_deidentify, deidentify_folder
+
+    if run.dry_run:
+        check_deidentify(
+            source,
+            out,
+            config=config,
+            site_key=site_key,
+            site_rules=site_rules,
+            link=link,
+            force=run.force,
+        )
+        return Outcome(data=config.to_dict(), text=f"{out} can be written.")
+    result = deidentify_folder(
+        source,
+        out,
+        config=config,
+        site_key=site_key,
+        site_rules=site_rules,
+        link=link,
+        options=run.options,
+        progress=run.progress,
+        force=run.force,
+    )
+    notes = [str(note) for note in result.notes]
+    if result.site_key_created:
+        notes.append(
+            f"a new site key was drawn: {result.site_key}. Back it up and keep it secret: "
+            "without it, later files of the same patients get other pseudonyms."
+        )
+    return Outcome(
+        data=result.to_dict(),
+        text=f"{summary(result.counts, result.link)}\n"
+        f"look at what was kept    bussynth review {out}",
+        notes=tuple(notes),
+    )
+
+
+def summary(counts: dict[str, object], link: Path) -> str:
+    """Say what became of the files, a line a reason."""
+    lines = [
+        f"{counts['kept']} of {counts['files']} files kept: {counts['images']} images of "
+        f"{counts['patients']} patients, {counts['blanked_images']} with something blanked"
+    ]
+    for key, word in (("quarantined", "quarantined"), ("left_out", "left out")):
+        reasons = counts[key]
+        if isinstance(reasons, dict) and reasons:
+            listed = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+            lines.append(f"{sum(reasons.values())} files {word}: {listed}")
+    lines.append(f"which file became what   {link}   must not leave the site")
+    return "\n".join(lines)

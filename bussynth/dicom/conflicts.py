@@ -1,0 +1,96 @@
+"""What only shows when all files are seen: one object twice, and patients who are mixed up.
+
+The patient is the unit of every split and every privacy claim. So where identifiers contradict
+each other, the files wait for a person rather than for luck.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from bussynth.dicom.record import KEPT, LEFT_OUT, QUARANTINED, FileRecord
+
+__all__ = ["settle_conflicts"]
+
+_TWO_PATIENTS = (
+    "two-patients-one-id",
+    "files under this patient's identifier have different birth dates.",
+)
+_TWO_IDS = (
+    "one-patient-two-ids",
+    "files of the same name and birth date have different patient identifiers.",
+)
+_TWO_OBJECTS = ("two-objects-one-uid", "another file has the same UID and other pixels.")
+
+
+def settle_conflicts(
+    records: Sequence[FileRecord], *, trust_patient_ids: bool = False
+) -> list[FileRecord]:
+    """Quarantine what contradicts itself, and leave out copies.
+
+    Args:
+        records: What became of each file, in order.
+        trust_patient_ids: Believe identifiers of patients whatever names and birth dates say.
+
+    Returns:
+        The records in the same order; of equal objects the first one is kept.
+    """
+    settled = _duplicates(list(records))
+    if not trust_patient_ids:
+        settled = _quarantined(
+            settled, _mixed(settled, lambda one: one.patient, lambda one: one.birth), *_TWO_PATIENTS
+        )
+        settled = _quarantined(
+            settled, _mixed(settled, lambda one: one.identity, lambda one: one.patient), *_TWO_IDS
+        )
+    return settled
+
+
+def _duplicates(records: list[FileRecord]) -> list[FileRecord]:
+    groups: defaultdict[str, list[FileRecord]] = defaultdict(list)
+    for record in records:
+        if record.decision == KEPT:
+            groups[record.uid].append(record)
+    differing: set[int] = set()
+    copies: set[int] = set()
+    for group in groups.values():
+        contents = {(one.patient, *(image.digest for image in one.images)) for one in group}
+        if len(contents) > 1:
+            differing |= {one.number for one in group}
+        else:
+            copies |= {one.number for one in group[1:]}
+    records = _quarantined(records, differing, *_TWO_OBJECTS)
+    return [
+        _dropped(one, LEFT_OUT, "duplicate", "the same object as an earlier file.")
+        if one.number in copies
+        else one
+        for one in records
+    ]
+
+
+def _mixed(
+    records: Iterable[FileRecord],
+    owner: Callable[[FileRecord], str],
+    value: Callable[[FileRecord], str],
+) -> set[int]:
+    """Find files whose owner has several values."""
+    groups: defaultdict[str, list[FileRecord]] = defaultdict(list)
+    for record in records:
+        if record.decision == KEPT and owner(record) and value(record):
+            groups[owner(record)].append(record)
+    mixed = [group for group in groups.values() if len({value(one) for one in group}) > 1]
+    return {one.number for group in mixed for one in group}
+
+
+def _quarantined(
+    records: list[FileRecord], numbers: set[int], reason: str, why: str
+) -> list[FileRecord]:
+    return [
+        _dropped(one, QUARANTINED, reason, why) if one.number in numbers else one for one in records
+    ]
+
+
+def _dropped(record: FileRecord, decision: str, reason: str, why: str) -> FileRecord:
+    return replace(record, decision=decision, reason=reason, why=why, images=(), objects=())

@@ -1,0 +1,342 @@
+"""The pixel half of one file: what is kept of it, decided before anything is written.
+
+Every frame that is taken is decoded, cut to a region of tissue, and looked at for colour and text.
+What cannot be decided raises :class:`~privacy.deidentify.errors.QuarantineError`; whatever comes
+back here is ready to be written. The source's frames outside of the regions are never kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import FileMetaDataset
+from scipy import ndimage
+
+from privacy.deidentify.blanking import blank, clear_part, covered_share
+from privacy.deidentify.calibration import pixel_size, whole_frame
+from privacy.deidentify.colour import Pixels, gray_bytes
+from privacy.deidentify.colour_marks import ColourKind, colour_finding
+from privacy.deidentify.decode import decode_frame
+from privacy.deidentify.errors import QuarantineError
+from privacy.deidentify.frame_data import Calibration, FrameFormat
+from privacy.deidentify.frames import every_nth, key_frames
+from privacy.deidentify.pixel_file import PixelFile, open_pixels
+from privacy.deidentify.regions import Quarantine, Rectangle, crop, kept_regions
+from privacy.deidentify.settings import FrameChoice, OnColour, OnText, Settings
+from privacy.deidentify.text import TextDetector
+from privacy.deidentify.timing import frame_milliseconds
+
+__all__ = ["Examined", "FrameFinding", "View", "examine"]
+
+# Cut-out frames of a file that are held so that they need not be decoded twice.
+_HELD_BYTES: Final = 256 << 20
+# Pixels around a coloured mark that lossy compression tinted too weakly to be counted.
+_MARK_MARGIN: Final = 2
+_LOOKS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameFinding:
+    """What was seen in one region of one frame.
+
+    Attributes:
+        frame: Number of the frame in its file, from 0.
+        text: Boxes of text, in pixels of the region.
+        colour: What kind of colour there is.
+        marks: Share of the region that is coloured marks, which are blanked.
+    """
+
+    frame: int
+    text: tuple[Rectangle, ...] = ()
+    colour: ColourKind = ColourKind.GRAY
+    marks: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One region of a file, and its frames.
+
+    Attributes:
+        part: Number of the region in the file, from 0.
+        region: The region in the file's frames.
+        cut: The part of the region that is kept, in pixels of the region.
+        by_rule: A rule of the site gave the region.
+        findings: The frames, in order.
+        in_colour: Whether frames are kept in colour.
+        calibration: Size of a pixel, if the file says it.
+        frame_time: Milliseconds from frame to frame, None if unknown.
+        blanked: Whether text was painted over, rather than cut off.
+    """
+
+    part: int
+    region: Rectangle
+    cut: Rectangle
+    by_rule: bool
+    findings: tuple[FrameFinding, ...]
+    in_colour: bool
+    calibration: tuple[Calibration, ...]
+    frame_time: float | None
+    blanked: bool
+
+    @property
+    def rectangle(self) -> Rectangle:
+        """What is kept, in the file's frames."""
+        return _within(self.region, self.cut)
+
+    def boxes(self, finding: FrameFinding) -> tuple[Rectangle, ...]:
+        """Return what is painted over in a frame, in pixels of what is kept."""
+        return finding.text if self.blanked else ()
+
+    def format(
+        self, *, cleaned: bool, single: bool = False, part: int | None = None
+    ) -> FrameFormat:
+        """Describe the frames for :func:`privacy.deidentify.rebuild.rebuild`.
+
+        Args:
+            cleaned: Whether the object may claim that burned-in text was removed.
+            single: Describe an object of one of the frames.
+            part: Number of the object among those made of the file, if not that of the view.
+        """
+        return FrameFormat(
+            rows=self.cut.height,
+            columns=self.cut.width,
+            count=1 if single else len(self.findings),
+            colour=self.in_colour,
+            cleaned=cleaned,
+            calibration=self.calibration,
+            frame_time=None if single else self.frame_time,
+            part=self.part if part is None else part,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Examined:
+    """A file whose pixels passed.
+
+    Attributes:
+        file: The opened file; it must stay open while frames are taken.
+        views: Its regions, from left to right.
+    """
+
+    file: PixelFile
+    views: tuple[View, ...]
+    held: dict[tuple[int, int], NDArray[np.uint8]] = field(default_factory=dict, repr=False)
+
+    def frames(self, view: View) -> Iterator[NDArray[np.uint8]]:
+        """Yield the cleaned frames of a view, one at a time.
+
+        Args:
+            view: One of :attr:`views`.
+
+        Yields:
+            uint8 (H, W), or (H, W, 3) if the view is in colour.
+        """
+        for finding in view.findings:
+            image = self.held.get((view.part, finding.frame))
+            if image is None:
+                image = _cut_out(decode_frame(self.file, finding.frame), view.region, self.file)
+            yield _cleaned(image, view, finding)
+
+
+def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Examined:
+    """Open a file and decide what is kept of its pixels.
+
+    Args:
+        source: A DICOM file opened for reading.
+        settings: What the site decided.
+        detector: Who looks for text.
+
+    Returns:
+        The regions and frames that are kept.
+
+    Raises:
+        QuarantineError: The pixels are legal, but a person must decide.
+        PixelDataError: The file or its pixels cannot be read; see
+            :mod:`privacy.deidentify.pixel_errors`.
+    """
+    file = open_pixels(source, settings.limits)
+    # The header half looks here for lossy compression, and at nothing else.
+    file.dataset.file_meta = FileMetaDataset()
+    file.dataset.file_meta.TransferSyntaxUID = file.syntax
+    kept = kept_regions(file.dataset, file.pixels.rows, file.pixels.columns, settings.rules)
+    if isinstance(kept, Quarantine):
+        raise QuarantineError(kept.reason.name.lower().replace("_", "-"), f"{kept.reason}.")
+    for region in kept.rectangles:
+        if min(region.width, region.height) < settings.smallest_side:
+            raise QuarantineError("small", "a kept region is too small to be an image of tissue.")
+    chosen = _chosen(file, kept.rectangles, settings)
+    examined = Examined(file=file, views=())
+    found: list[list[FrameFinding]] = [[] for _ in kept.rectangles]
+    held = 0
+    for number in chosen:
+        frame = decode_frame(file, number)
+        for part, region in enumerate(kept.rectangles):
+            image = _cut_out(frame, region, file)
+            found[part].append(_look(image, number, settings, detector))
+            held += image.nbytes
+            if held <= _HELD_BYTES:
+                examined.held[part, number] = image
+    time = _frame_time(file, chosen, settings)
+    views = tuple(
+        _view(file, part, region, found[part], settings, time, by_rule=kept.by_rule)
+        for part, region in enumerate(kept.rectangles)
+    )
+    done = Examined(file=file, views=views, held=examined.held)
+    settled = tuple(_settled(done, view, settings, detector) for view in views)
+    return replace(done, views=settled)
+
+
+def _chosen(file: PixelFile, regions: Sequence[Rectangle], settings: Settings) -> tuple[int, ...]:
+    count = file.pixels.frames
+    if settings.frames is FrameChoice.KEY and count > 1:
+        # Judged by what is kept, from the leftmost region to the rightmost.
+        whole = Rectangle(
+            min(one.left for one in regions),
+            min(one.top for one in regions),
+            max(one.right for one in regions),
+            max(one.bottom for one in regions),
+        )
+        seen = (crop(decode_frame(file, number), whole) for number in range(count))
+        return key_frames(seen, settings.most_frames or count)
+    step = settings.step if settings.frames is FrameChoice.NTH else 1
+    return every_nth(count, step, settings.most_frames)
+
+
+def _cut_out(frame: Pixels, region: Rectangle, file: PixelFile) -> NDArray[np.uint8]:
+    """Cut a region out, as 8-bit gray or RGB."""
+    part = crop(frame, region)
+    if part.ndim == 2:
+        return gray_bytes(part, file.pixels.stored)
+    if part.dtype == np.uint8:
+        return part.astype(np.uint8, copy=False)
+    full = (1 << file.pixels.stored) - 1
+    return ((part.astype(np.uint32) * 510 + full) // (2 * full)).astype(np.uint8)
+
+
+def _look(
+    image: NDArray[np.uint8], number: int, settings: Settings, detector: TextDetector
+) -> FrameFinding:
+    colour, marks = ColourKind.GRAY, 0.0
+    if image.ndim == 3:
+        seen = colour_finding(image)
+        colour, marks = seen.kind, seen.share if seen.kind is ColourKind.MARKS else 0.0
+    if colour is ColourKind.OVERLAY and settings.on_colour is OnColour.QUARANTINE:
+        raise QuarantineError(
+            "colour", f"frame {number + 1} has a map of colour over the tissue, such as Doppler."
+        )
+    text = tuple(box.rectangle for box in detector.find(gray_bytes(image, 8)))
+    if text and settings.on_text is OnText.QUARANTINE:
+        raise QuarantineError("text", f"frame {number + 1} has text inside the kept region.")
+    return FrameFinding(frame=number, text=text, colour=colour, marks=marks)
+
+
+def _view(
+    file: PixelFile,
+    part: int,
+    region: Rectangle,
+    findings: list[FrameFinding],
+    settings: Settings,
+    frame_time: float | None,
+    *,
+    by_rule: bool,
+) -> View:
+    whole = Rectangle(0, 0, region.width, region.height)
+    cut = whole
+    every = [box for finding in findings for box in finding.text]
+    if every and settings.on_text is OnText.CROP:
+        left = clear_part(every, region.height, region.width)
+        lost = 1.0 if left is None else 1 - left.width * left.height / (whole.width * whole.height)
+        if left is None or lost > 0.5 or min(left.width, left.height) < settings.smallest_side:
+            raise QuarantineError("text", "text inside the kept region cannot be cut off.")
+        cut = left
+    else:
+        _refuse_mostly_text(findings, region, settings)
+    return View(
+        part=part,
+        region=region,
+        cut=cut,
+        by_rule=by_rule,
+        findings=tuple(findings),
+        in_colour=any(finding.colour is ColourKind.OVERLAY for finding in findings),
+        calibration=whole_frame(pixel_size(file.dataset, region), cut.height, cut.width),
+        frame_time=frame_time,
+        blanked=settings.on_text is not OnText.CROP,
+    )
+
+
+def _settled(examined: Examined, view: View, settings: Settings, detector: TextDetector) -> View:
+    """Look at what was cleaned until nothing more is found; painting may bring text to light."""
+    for _ in range(_LOOKS):
+        findings, more = [], False
+        for finding, frame in zip(view.findings, examined.frames(view), strict=True):
+            new: tuple[Rectangle, ...] = ()
+            if finding.text or finding.marks:
+                found = (box.rectangle for box in detector.find(gray_bytes(frame, 8)))
+                new = tuple(box for box in found if not _inside(box, view.boxes(finding)))
+            more = more or bool(new)
+            findings.append(replace(finding, text=finding.text + new))
+        if not more:
+            return view
+        if not view.blanked:
+            break
+        view = replace(view, findings=tuple(findings))
+        _refuse_mostly_text(findings, view.region, settings)
+    raise QuarantineError("text-remains", "text is still found after cleaning.")
+
+
+def _refuse_mostly_text(
+    findings: Sequence[FrameFinding], region: Rectangle, settings: Settings
+) -> None:
+    for finding in findings:
+        share = covered_share(finding.text, region.height, region.width)
+        if share + finding.marks > settings.most_blanked:
+            raise QuarantineError(
+                "mostly-text", f"frame {finding.frame + 1} is largely text or marks."
+            )
+
+
+def _inside(found: Rectangle, boxes: Sequence[Rectangle]) -> bool:
+    """Say whether most of a box lies on what was painted over: its edge may be taken for text."""
+    mask = np.zeros((found.height, found.width), np.bool_)
+    for box in boxes:
+        if found.overlaps(box):
+            top, left = max(box.top - found.top, 0), max(box.left - found.left, 0)
+            mask[top : box.bottom - found.top, left : box.right - found.left] = True
+    return bool(mask.mean() > 0.5)
+
+
+def _cleaned(image: NDArray[np.uint8], view: View, finding: FrameFinding) -> NDArray[np.uint8]:
+    if finding.colour is ColourKind.MARKS:
+        mask = ndimage.binary_dilation(
+            colour_finding(image).mask, np.ones((3, 3)), iterations=_MARK_MARGIN
+        )
+        image = np.where(mask[..., None], np.uint8(0), image)
+    if not view.in_colour:
+        image = gray_bytes(image, 8)
+    elif image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    cut = view.cut
+    image = image[cut.top : cut.bottom, cut.left : cut.right]
+    return blank(image, view.boxes(finding))
+
+
+def _frame_time(file: PixelFile, chosen: Sequence[int], settings: Settings) -> float | None:
+    time = frame_milliseconds(file.dataset)
+    if time is None or len(chosen) < 2:
+        return None
+    # Of frames that were left out the time passes all the same; key frames have a mean distance.
+    time *= (chosen[-1] - chosen[0]) / (len(chosen) - 1)
+    return min(max(time, 0.1), 60_000.0)
+
+
+def _within(outer: Rectangle, inner: Rectangle) -> Rectangle:
+    return Rectangle(
+        outer.left + inner.left,
+        outer.top + inner.top,
+        outer.left + inner.right,
+        outer.top + inner.bottom,
+    )
