@@ -19,7 +19,7 @@ from scipy import ndimage
 from privacy.deidentify.blanking import blank, clear_part, covered_share
 from privacy.deidentify.calibration import pixel_size, whole_frame
 from privacy.deidentify.colour import Pixels, gray_bytes
-from privacy.deidentify.colour_marks import ColourKind, colour_finding
+from privacy.deidentify.colour_marks import ColourFinding, ColourKind, colour_finding
 from privacy.deidentify.decode import decode_frame
 from privacy.deidentify.errors import QuarantineError
 from privacy.deidentify.frame_data import Calibration, FrameFormat
@@ -139,6 +139,7 @@ class Examined:
             image = self.held.get((view.part, finding.frame))
             if image is None:
                 image = _cut_out(decode_frame(self.file, finding.frame), view.region, self.file)
+                image = _without_marks(image)
             yield _cleaned(image, view, finding)
 
 
@@ -175,8 +176,8 @@ def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Exa
     for number in chosen:
         frame = decode_frame(file, number)
         for part, region in enumerate(kept.rectangles):
-            image = _cut_out(frame, region, file)
-            found[part].append(_look(image, number, settings, detector))
+            finding, image = _look(_cut_out(frame, region, file), number, settings, detector)
+            found[part].append(finding)
             held += image.nbytes
             if held <= _HELD_BYTES:
                 examined.held[part, number] = image
@@ -219,19 +220,37 @@ def _cut_out(frame: Pixels, region: Rectangle, file: PixelFile) -> NDArray[np.ui
 
 def _look(
     image: NDArray[np.uint8], number: int, settings: Settings, detector: TextDetector
-) -> FrameFinding:
-    colour, marks = ColourKind.GRAY, 0.0
-    if image.ndim == 3:
-        seen = colour_finding(image)
-        colour, marks = seen.kind, seen.share if seen.kind is ColourKind.MARKS else 0.0
+) -> tuple[FrameFinding, NDArray[np.uint8]]:
+    """Look at a region of a frame; return also its pixels, without coloured marks."""
+    seen = colour_finding(image) if image.ndim == 3 else None
+    colour = ColourKind.GRAY if seen is None else seen.kind
     if colour is ColourKind.OVERLAY and settings.on_colour is OnColour.QUARANTINE:
         raise QuarantineError(
             "colour", f"frame {number + 1} has a map of colour over the tissue, such as Doppler."
         )
-    text = tuple(box.rectangle for box in detector.find(gray_bytes(image, 8)))
+    shade = gray_bytes(image, 8)
+    # Of marks that are letters the gate shall know, so it looks before they are painted over.
+    text = tuple(box.rectangle for box in detector.find(shade))
     if text and settings.on_text is OnText.QUARANTINE:
         raise QuarantineError("text", f"frame {number + 1} has text inside the kept region.")
-    return FrameFinding(frame=number, text=text, colour=colour, marks=marks)
+    marks = seen.share if seen is not None and colour is ColourKind.MARKS else 0.0
+    finding = FrameFinding(frame=number, text=text, colour=colour, marks=marks)
+    return finding, image if colour is ColourKind.OVERLAY else _painted(shade, seen)
+
+
+def _without_marks(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the pixels that :func:`_look` returns, once more."""
+    if image.ndim == 2:
+        return image
+    seen = colour_finding(image)
+    return image if seen.kind is ColourKind.OVERLAY else _painted(gray_bytes(image, 8), seen)
+
+
+def _painted(shade: NDArray[np.uint8], seen: ColourFinding | None) -> NDArray[np.uint8]:
+    if seen is None or seen.kind is not ColourKind.MARKS:
+        return shade
+    near = ndimage.maximum_filter(seen.mask.view(np.uint8), 2 * _MARK_MARGIN + 1, mode="constant")
+    return np.where(near, np.uint8(0), shade)
 
 
 def _view(
@@ -270,6 +289,8 @@ def _view(
 
 def _settled(examined: Examined, view: View, settings: Settings, detector: TextDetector) -> View:
     """Look at what was cleaned until nothing more is found; painting may bring text to light."""
+    if not any(finding.text or finding.marks for finding in view.findings):
+        return view
     for _ in range(_LOOKS):
         findings, more = [], False
         for finding, frame in zip(view.findings, examined.frames(view), strict=True):
@@ -310,18 +331,12 @@ def _inside(found: Rectangle, boxes: Sequence[Rectangle]) -> bool:
 
 
 def _cleaned(image: NDArray[np.uint8], view: View, finding: FrameFinding) -> NDArray[np.uint8]:
-    if finding.colour is ColourKind.MARKS:
-        mask = ndimage.binary_dilation(
-            colour_finding(image).mask, np.ones((3, 3)), iterations=_MARK_MARGIN
-        )
-        image = np.where(mask[..., None], np.uint8(0), image)
-    if not view.in_colour:
-        image = gray_bytes(image, 8)
-    elif image.ndim == 2:
+    if view.in_colour and image.ndim == 2:
         image = np.repeat(image[..., None], 3, axis=2)
     cut = view.cut
     image = image[cut.top : cut.bottom, cut.left : cut.right]
-    return blank(image, view.boxes(finding))
+    boxes = view.boxes(finding)
+    return blank(image, boxes) if boxes else image
 
 
 def _frame_time(file: PixelFile, chosen: Sequence[int], settings: Settings) -> float | None:

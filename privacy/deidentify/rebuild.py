@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ from privacy.deidentify.second_check import check
 from privacy.deidentify.uids import map_uid, read_uid
 from privacy.pseudonym import SiteKey
 
-__all__ = ["IMPLEMENTATION_UID", "Rebuilt", "rebuild"]
+__all__ = ["IMPLEMENTATION_UID", "Rebuilt", "Writable", "rebuild"]
 
 IMPLEMENTATION_UID: Final = "2.25.194593052385458905864039913292822893028"
 """Who wrote the file (PS3.10 7.1): this engine."""
@@ -61,6 +61,13 @@ _IMAGING_2D: Final = "0001"
 _PIXEL_DATA: Final = b"\xe0\x7f\x10\x00OB\0\0"
 
 _Content = dict[str, object]
+
+
+class Writable(Protocol):
+    """Takes bytes."""
+
+    def write(self, data: bytes | memoryview, /) -> object:
+        """Take bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +90,14 @@ class Rebuilt:
     refused: tuple[str, ...]
     dropped: int
 
-    def write(self, out: BinaryIO, frames: Iterable[NDArray[np.uint8]]) -> None:
+    def write(self, out: Writable, frames: Iterable[NDArray[np.uint8]]) -> None:
         """Write the object as a DICOM file (PS3.10), frame by frame.
 
         No more than one frame is held, however many there are. The same object and frames give
         the same bytes.
 
         Args:
-            out: Where to write, from its present position.
+            out: Where to write.
             frames: uint8 arrays in the form that was told to :func:`rebuild`, in order.
 
         Raises:
