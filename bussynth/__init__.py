@@ -26,10 +26,12 @@ if TYPE_CHECKING:
     from bussynth.api import adapt as adapt
     from bussynth.api import audit as audit
     from bussynth.api import card as card
+    from bussynth.api import deidentify as deidentify
     from bussynth.api import evaluate as evaluate
     from bussynth.api import evolve as evolve
     from bussynth.api import export as export
     from bussynth.api import generate as generate
+    from bussynth.api import ingest_dicom as ingest_dicom
     from bussynth.api import ingest_folder as ingest_folder
     from bussynth.api import phantom as phantom
     from bussynth.api import restyle as restyle
@@ -53,10 +55,12 @@ __all__ = [
     "adapt",
     "audit",
     "card",
+    "deidentify",
     "evaluate",
     "evolve",
     "export",
     "generate",
+    "ingest_dicom",
     "ingest_folder",
     "load",
     "phantom",
@@ -74,10 +78,12 @@ _LAZY = {
     "adapt": ("bussynth.api", "adapt"),
     "audit": ("bussynth.api", "audit"),
     "card": ("bussynth.api", "card"),
+    "deidentify": ("bussynth.api", "deidentify"),
     "evaluate": ("bussynth.api", "evaluate"),
     "evolve": ("bussynth.api", "evolve"),
     "export": ("bussynth.api", "export"),
     "generate": ("bussynth.api", "generate"),
+    "ingest_dicom": ("bussynth.api", "ingest_dicom"),
     "ingest_folder": ("bussynth.api", "ingest_folder"),
     "load": ("bussynth.package.loader", "load"),
     "phantom": ("bussynth.api", "phantom"),

@@ -180,6 +180,7 @@ def export(
     out: Path | str,
     audit: Path | str | None = None,
     ledger: Path | str | None = None,
+    require_review: Path | str | None = None,
     force: bool = False,
     progress: Progress = SILENT,
     **settings: Any,
@@ -193,6 +194,8 @@ def export(
         audit: Folder that the audit wrote; needed unless ``claim="formal-dp"``, and refused then.
         ledger: With ``claim="formal-dp"``: the real cohort, to compare the statement with its
             ledger.
+        require_review: The real cohort, whose de-identification must have been looked at and
+            approved.
         force: Replace an earlier output.
         progress: Where to report.
         settings: Fields of :class:`bussynth.package.export_config.ExportConfig`.
@@ -213,6 +216,7 @@ def export(
         Path(out),
         config=ExportConfig.from_dict(settings),
         ledger=ledger,
+        require_review=require_review,
         force=force,
         progress=progress,
     )
