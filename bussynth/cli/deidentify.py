@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.dicom.config import DeidentifyConfig
+from bussynth.errors import DataError
 
 __all__ = ["deidentify"]
 
@@ -40,6 +41,8 @@ def deidentify(
     ] = None,
 ) -> Outcome:
     """Turn a folder of ultrasound DICOM files into de-identified DICOM files.
+
+    The exit code is 3 if no file could be kept.
 
     Example: bussynth deidentify export deidentified --dates shift --workers 4
     """
@@ -78,19 +81,26 @@ def deidentify(
         text=f"{summary(result.counts, result.link)}\n"
         f"look at what was kept    bussynth review {out}",
         notes=tuple(notes),
+        exit_code=0 if result.counts["kept"] else DataError.exit_code,
     )
 
 
-def summary(counts: dict[str, object], link: Path) -> str:
+def summary(counts: dict[str, Any], link: Path) -> str:
     """Say what became of the files, a line a reason."""
+    from bussynth.dicom.reasons import told
+
     lines = [
-        f"{counts['kept']} of {counts['files']} files kept: {counts['images']} images of "
-        f"{counts['patients']} patients, {counts['blanked_images']} with something blanked"
+        f"{counts['kept']} of {_number(counts['files'], 'file')} kept: "
+        f"{_number(counts['images'], 'image')} of {_number(counts['patients'], 'patient')}, "
+        f"{counts['blanked_images']} with something painted over"
     ]
     for key, word in (("quarantined", "quarantined"), ("left_out", "left out")):
         reasons = counts[key]
-        if isinstance(reasons, dict) and reasons:
-            listed = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
-            lines.append(f"{sum(reasons.values())} files {word}: {listed}")
+        if reasons:
+            lines += [f"{_number(sum(reasons.values()), 'file')} {word}:", *told(reasons)]
     lines.append(f"which file became what   {link}   must not leave the site")
     return "\n".join(lines)
+
+
+def _number(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

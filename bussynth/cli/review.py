@@ -93,8 +93,8 @@ def review(
     made = write_pages(folder, out, config=config, force=run.force, progress=run.progress)
     return Outcome(
         data=made.to_dict(),
-        text=f"{made.images} images on {made.pages} pages, {made.risky} of them flagged or "
-        f"blanked.\nOpen {made.index} in a browser.",
+        text=f"{made.images} images on {made.pages} {'page' if made.pages == 1 else 'pages'}, "
+        f"{made.risky} of them flagged or blanked.\nOpen {made.index} in a browser.",
         notes=(_STAYS,),
     )
 

@@ -16,7 +16,7 @@ from typing import Final
 from pydicom.datadict import dictionary_VR
 
 from privacy.deidentify.elements import tag_of
-from privacy.deidentify.rules import AgeBand, ImageType, Number, Rule, Words
+from privacy.deidentify.rules import AgeBand, ImageType, Number, Ratio, Rule, Words
 
 __all__ = [
     "ALLOWED",
@@ -217,6 +217,11 @@ _IMAGE: Final = [
         "tells colour Doppler",
         Number(0, 1, binary=True),
     ),
+    *(
+        _copied(keyword, "us-image", "order within a protocol", Number(0, 99))
+        for keyword in ("NumberOfStages", "StageNumber", "NumberOfViewsInStage", "ViewNumber")
+    ),
+    _copied("PixelAspectRatio", "image-pixel", "shape of a pixel", Ratio()),
     _copied("TransducerType", "us-image", "geometry of the image", _TRANSDUCERS),
     _copied("DepthOfScanField", "us-image", "scale of the image, in mm", Number(1, 400)),
     _copied("MechanicalIndex", "us-image", "output power", _INDEX),
@@ -240,6 +245,10 @@ _PIXELS: Final = [
         "time from frame to frame, in ms",
         Number(0.1, 60_000, decimals=3),
         multi_frame=True,
+    ),
+    *(
+        _copied(keyword, "cine", "how to show a loop", Number(1, 500), multi_frame=True)
+        for keyword in ("RecommendedDisplayFrameRate", "CineRate")
     ),
     _written("SequenceOfUltrasoundRegions", "us-region-calibration", "size of a pixel"),
     *_items(

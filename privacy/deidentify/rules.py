@@ -6,6 +6,7 @@ without the source: words come from our list, numbers are rounded so that digits
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -14,12 +15,13 @@ from pydicom.dataset import Dataset
 
 from privacy.deidentify.elements import number, texts
 
-__all__ = ["AgeBand", "ImageType", "Number", "Rule", "Value", "Words"]
+__all__ = ["AgeBand", "ImageType", "Number", "Ratio", "Rule", "Value", "Words"]
 
 Value = str | int | list[str]
 """What a rule gives."""
 
 _AGE: Final = re.compile(r"(\d{3})Y", re.ASCII)
+_WHOLE: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
 _MODE: Final = re.compile(r"[0-9A-F]{4}", re.ASCII)
 # The modes of PS3.3 C.8.5.6.1.1, value 4, are one bit each; any other bit could hide a number.
 _MODES: Final = 0x077F
@@ -78,6 +80,28 @@ class Number:
         if self.binary:
             return round(value)
         return f"{value:.{self.decimals}f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """Two whole numbers, as the shape of a pixel; reduced, so that digits hide nothing.
+
+    Attributes:
+        most: The largest number after it was reduced.
+    """
+
+    most: int = 1000
+
+    def __call__(self, source: Dataset, keyword: str) -> Value | None:
+        """Return the two numbers, or None."""
+        values = texts(source, keyword)
+        if len(values) != 2 or not all(_WHOLE.fullmatch(value) for value in values):
+            return None
+        first, second = (int(value) for value in values)
+        common = math.gcd(first, second)
+        if not first or not second or max(first, second) // common > self.most:
+            return None
+        return [str(first // common), str(second // common)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from privacy.deidentify.allowlist import ALLOWED, Origin, allowed
 from privacy.deidentify.devices import Device, normalise_device
 from privacy.deidentify.policy import Dates, Policy
 from privacy.deidentify.profile import Action, load_profile
-from privacy.deidentify.rules import AgeBand, ImageType, Number, Words
+from privacy.deidentify.rules import AgeBand, ImageType, Number, Ratio, Words
 
 
 def raw(keyword_tag: int, vr: str, data: bytes) -> Dataset:
@@ -172,3 +172,22 @@ def test_codes_follow_the_policy() -> None:
     assert [code.value for code in everything.codes(pixels_cleaned=True)] == [
         *("113100", "113101", "113103", "113105", "113107", "113108", "113109")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("4\\3", ["4", "3"]),
+        ("1200\\900", ["4", "3"]),
+        ("19610203\\1", None),
+        ("1961\\1", None),
+        ("0\\1", None),
+        ("4", None),
+        ("4.5\\3", None),
+        ("", None),
+    ],
+)
+def test_ratio(text: str, kept: list[str] | None) -> None:
+    source = Dataset()
+    source.add_new(0x0028_0034, "LO", text)
+    assert Ratio()(source, "PixelAspectRatio") == kept
