@@ -3,11 +3,13 @@
 The gate asks for boxes, not for strings: a name that a machine cannot read is still a name. Four
 engines, behind one interface:
 
-* ``rapidocr``: the detection network of PP-OCRv6 (text in about 50 languages), of the extra
-  ``ocr``. No recognition is run, so no text ever exists in memory.
-* ``tesseract``: the command line of Debian's tesseract-ocr. A reader of documents; on speckle it
-  misses most of what the network finds and marks tissue (docs/results.md has the numbers).
-* ``strokes``: lines of bright strokes by shape alone, without any model.
+* ``rapidocr``: the detection network of PP-OCRv6, of the extra ``ocr``. It was made for Latin,
+  Chinese and Japanese; what it finds of other scripts is measured by ``benchmarks.pixel_text``. No
+  recognition is run, so no text ever exists in memory.
+* ``tesseract``: the command line of Debian's tesseract-ocr. It reads documents; in speckle it
+  misses most of what the network finds, and marks tissue.
+* ``strokes``: lines of bright strokes by shape alone, without any model. Fast, blind to faint and
+  dark text, and many a bright layer of tissue is marked.
 * ``none``: finds nothing; for images that are known to carry no text.
 
 Engines are joined by a plus sign: ``rapidocr+strokes`` finds what either finds.

@@ -8,6 +8,11 @@ threshold that touch are a line, and the core is widened to the glyphs.
 
 Images are enlarged first, since the letters of ultrasound machines are smaller than those the
 network was trained on, and cut into tiles that overlap, so that memory does not grow with them.
+
+The network judges by comparison: in an image without any text it takes all of the speckle for text.
+So a **reference line** is written below every tile, plain letters on black, along all of its width
+(a single word is lost beside smooth bright tissue). It gives the network what to compare with, and
+is a control: where the network does not see it, `find` fails rather than find nothing.
 """
 
 from __future__ import annotations
@@ -17,13 +22,14 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from privacy.deidentify.text import TextBox, TextEngineError, check_gray, text_box
 
@@ -33,6 +39,10 @@ _MODEL: Final = "PP-OCRv6_det_small"
 _SHA256: Final = "090f04abcd9d9a7498bc4ebf677e4cb9bdce1fe4197ddb7e529f1ef44e1ff94f"
 _INSTALL: Final = "Install it: pip install 'bussynth[ocr]'."
 _STEP: Final = 32  # the network halves its input five times
+_LINE: Final = "Reference 0123 "
+_LINE_SIZE: Final = 28
+_LINE_ROWS: Final = 64
+_CONTROL: Final = 0.5  # share of the columns of the reference line that must be seen
 
 Floats = NDArray[np.float32]
 
@@ -55,7 +65,7 @@ class RapidocrSettings:
     scale: float = 2.0
     inverse: bool = False
     chance: float = 0.3
-    score: float = 0.5
+    score: float = 0.4
     widen: float = 1.6
     margin: int = 2
     tile: int = 1024
@@ -153,16 +163,31 @@ class RapidocrDetector:
         chances = np.zeros((height, width), np.float32)
         for rows in _tiles(height, own.tile, own.overlap):
             for columns in _tiles(width, own.tile, own.overlap):
-                part = pixels[rows, columns]
-                padding = [(0, -edge % _STEP) for edge in part.shape]
-                padded = np.pad(part, padding, mode="edge").astype(np.float32)
-                given = np.broadcast_to(padded / 127.5 - 1, (1, 3, *padded.shape))
-                seen = self.run(np.ascontiguousarray(given))[0, 0, : part.shape[0], : part.shape[1]]
-                if seen.shape != part.shape or not np.isfinite(seen).all():
-                    raise TextEngineError("The network gave no chances; nothing is known.")
+                seen = self._tile(pixels[rows, columns])
                 here = chances[rows, columns]
                 np.maximum(here, seen, out=here)
         return chances
+
+    def _tile(self, part: NDArray[np.uint8]) -> Floats:
+        """Return the chances of a tile, after a look at the reference line below it."""
+        rows, columns = part.shape
+        line = _reference_line(columns)
+        # Narrow tiles are filled up on the right, so that the line fits.
+        wide = max(columns, line.shape[1]) - columns
+        part = np.pad(part, [(0, 0), (0, wide + -(columns + wide) % _STEP)], mode="edge")
+        below = np.zeros((_LINE_ROWS + -(rows + _LINE_ROWS) % _STEP, part.shape[1]), np.uint8)
+        below[: line.shape[0], : line.shape[1]] = line
+        whole = np.concatenate([part, below]).astype(np.float32) / 127.5 - 1
+        given = np.ascontiguousarray(np.broadcast_to(whole, (1, 3, *whole.shape)))
+        seen = self.run(given)
+        if seen.shape != (1, 1, *whole.shape) or not np.isfinite(seen).all():
+            raise TextEngineError("The network gave no chances; nothing is known of the image.")
+        control = seen[0, 0, rows:][: line.shape[0], : line.shape[1]] > self.settings.chance
+        if control.any(axis=0).mean() < _CONTROL:
+            raise TextEngineError(
+                "The network did not see the reference line; nothing is known of the image."
+            )
+        return seen[0, 0, :rows, :columns]
 
     def _boxes(self, chances: Floats, shape: tuple[int, ...]) -> Iterator[TextBox]:
         """Make boxes, from top to bottom, of pixels that touch and have a chance."""
@@ -188,6 +213,17 @@ class RapidocrDetector:
             box = text_box(edges, margins, (shape[0], shape[1]), float(score))
             if box is not None:
                 yield box
+
+
+@lru_cache(maxsize=64)
+def _reference_line(columns: int) -> NDArray[np.uint8]:
+    """Write the reference line, white on black, as often as it fits; once if it does not."""
+    font = ImageFont.load_default(_LINE_SIZE)
+    length = font.getlength(_LINE)
+    times = max(int((columns - _STEP) // length), 1)
+    image = Image.new("L", (_STEP + int(times * length), _LINE_ROWS))
+    ImageDraw.Draw(image).text((_STEP // 2, _LINE_ROWS // 4), _LINE * times, fill=255, font=font)
+    return np.asarray(image)
 
 
 def _tiles(length: int, tile: int, overlap: int) -> Iterator[slice]:

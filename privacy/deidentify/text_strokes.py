@@ -34,8 +34,8 @@ class StrokesDetector:
 
     lowest: int = 11
     highest: int = 56
-    aspect: float = 1.3
-    fill: float = 0.5
+    aspect: float = 1.6
+    fill: float = 0.6
 
     @property
     def name(self) -> str:
