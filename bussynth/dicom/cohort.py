@@ -12,24 +12,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bussynth.cleaning.engine import engine_name
 from bussynth.cohort import Cohort, Row
 from bussynth.config import RunOptions
 from bussynth.dicom.conflicts import settle_conflicts
+from bussynth.dicom.flags import FLAGS, duplicate_flags
 from bussynth.dicom.labels import RowLabels, read_labels
 from bussynth.dicom.mapping import DicomMap
 from bussynth.dicom.papers import check_link, counts_of, default_link, write_link, write_review
 from bussynth.dicom.process import Job, image_path
+from bussynth.dicom.reasons import told
 from bussynth.dicom.record import KEPT, QUARANTINED, FileRecord, ImageRecord
 from bussynth.dicom.run import (
     decisive,
     make_settings,
     run_files,
-    text_engine_name,
     work_folder,
 )
 from bussynth.dicom.site import read_site_rules
 from bussynth.dicom.sources import check_source, find_sources
 from bussynth.errors import DataError, UsageError
+from bussynth.ingest.check import unknown_flags
 from bussynth.ingest.config import IngestConfig
 from bussynth.ingest.geometry import Box, Placement
 from bussynth.ingest.keys import check_site_key, default_site_key_path, open_site_key
@@ -133,9 +136,10 @@ def check_dicom_ingest(
         problems.append(
             'boxes in coordinates of the region do not go with "on_text = crop", which moves them'
         )
+    problems += unknown_flags(config.leave_out, FLAGS)
     if problems:
         raise UsageError("The ingest cannot start.", problems)
-    check_link(link or default_link(site_key or default_site_key_path(), out), out)
+    check_link(link or default_link(site_key or default_site_key_path(), out), src, out)
     site = read_site_rules(site_rules) if site_rules is not None else ()
     try:
         load_profile()
@@ -196,7 +200,7 @@ def ingest_dicom(
         config=config,
         force=force,
     )
-    engine = text_engine_name(settings)
+    engine = engine_name(settings.text_engine)
     opened = open_site_key(key_path, out)
     link_path = link_path or default_link(opened.path, out)
     labels = read_labels(table, rules, opened.key)
@@ -222,10 +226,19 @@ def ingest_dicom(
         records = run_files(sources, job, config, options=options, progress=progress)
         records = [_joined(record, labels, rules) for record in records]
         records = settle_conflicts(records, trust_patient_ids=config.trust_patient_ids)
-        records, left_out = _without_flagged(records, config.leave_out)
+        paths = {one.id: image_path(work, one.id) for record in records for one in record.images}
+        doubles = duplicate_flags(records, paths, config.image_size)
+        records, left_out = _without_flagged(_flagged(records, doubles), config.leave_out)
         if not any(record.images for record in records):
             write_link(link_path, sources, src.resolve(), records)
             raise _nothing_kept(records, link_path)
+        if not any(record.images for record in records):
+            write_link(link_path, sources, src.resolve(), records)
+            counts = counts_of(records)
+            raise DataError(
+                f"No image can be kept, so no cohort was written; {link_path} lists the files.",
+                [line.strip() for line in told({**counts["quarantined"], **counts["left_out"]})],
+            )
         boxes = _Boxes(rules, config)
         cohort = Cohort.create(
             out,
@@ -267,14 +280,27 @@ def _joined(record: FileRecord, labels: Mapping[str, RowLabels], rules: DicomMap
     if row is None:
         if rules.keep_unlisted and rules.patient is None:
             return record
-        return replace(
-            record,
-            decision=QUARANTINED,
-            reason="not-in-table",
-            why="no row of the table names it.",
-            images=(),
-        )
+        reason, why = "not-in-table", "no row of the table names it."
+        if not record.label:
+            reason, why = "no-label", "the attribute that names its row is empty or several."
+        return replace(record, decision=QUARANTINED, reason=reason, why=why, images=())
     return record if row.patient is None else replace(record, patient=row.patient)
+
+
+def _flagged(
+    records: Sequence[FileRecord], flags: Mapping[str, tuple[str, ...]]
+) -> list[FileRecord]:
+    """Add flags to images, by id."""
+    return [
+        replace(
+            record,
+            images=tuple(
+                replace(image, flags=(*image.flags, *flags.get(image.id, ())))
+                for image in record.images
+            ),
+        )
+        for record in records
+    ]
 
 
 def _without_flagged(
@@ -413,9 +439,9 @@ def _notes(
             "burned-in text inside the kept regions was not searched by an engine that finds text"
         )
         notes.append(Note("text-not-searched", text))
-    met = {record.label for record in records if record.label}
+    met = {record.label for record in records if record.decision == KEPT}
     rows = tuple(row.number for name, row in labels.items() if name not in met)
     if rows:
-        text = "row of the table names no file that could be read"
+        text = "row of the table names no file that was kept"
         notes.append(Note("rows-without-files", text, len(rows), rows))
     return notes

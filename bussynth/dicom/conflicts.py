@@ -20,7 +20,7 @@ _TWO_PATIENTS = (
 )
 _TWO_IDS = (
     "one-patient-two-ids",
-    "files of the same name and birth date have different patient identifiers.",
+    "files of this patient's name and birth date have different patient identifiers.",
 )
 _TWO_OBJECTS = ("two-objects-one-uid", "another file has the same UID and other pixels.")
 
@@ -39,12 +39,12 @@ def settle_conflicts(
     """
     settled = _duplicates(list(records))
     if not trust_patient_ids:
-        settled = _quarantined(
-            settled, _mixed(settled, lambda one: one.patient, lambda one: one.birth), *_TWO_PATIENTS
-        )
-        settled = _quarantined(
-            settled, _mixed(settled, lambda one: one.identity, lambda one: one.patient), *_TWO_IDS
-        )
+        born = _values(settled, lambda one: one.patient, lambda one: one.birth)
+        mixed = {patient for patient, dates in born.items() if len(dates) > 1}
+        settled = _quarantined(settled, _files_of(settled, mixed), *_TWO_PATIENTS)
+        called = _values(settled, lambda one: one.identity, lambda one: one.patient)
+        double = {one for patients in called.values() if len(patients) > 1 for one in patients}
+        settled = _quarantined(settled, _files_of(settled, double), *_TWO_IDS)
     return settled
 
 
@@ -70,18 +70,22 @@ def _duplicates(records: list[FileRecord]) -> list[FileRecord]:
     ]
 
 
-def _mixed(
+def _values(
     records: Iterable[FileRecord],
     owner: Callable[[FileRecord], str],
     value: Callable[[FileRecord], str],
-) -> set[int]:
-    """Find files whose owner has several values."""
-    groups: defaultdict[str, list[FileRecord]] = defaultdict(list)
+) -> dict[str, set[str]]:
+    """Collect the values of each owner; files that do not say one are passed over."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
     for record in records:
         if record.decision == KEPT and owner(record) and value(record):
-            groups[owner(record)].append(record)
-    mixed = [group for group in groups.values() if len({value(one) for one in group}) > 1]
-    return {one.number for group in mixed for one in group}
+            found[owner(record)].add(value(record))
+    return found
+
+
+def _files_of(records: Iterable[FileRecord], patients: set[str]) -> set[int]:
+    """Number all files of patients in doubt, those that say nothing of it included."""
+    return {one.number for one in records if one.decision == KEPT and one.patient in patients}
 
 
 def _quarantined(

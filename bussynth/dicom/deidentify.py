@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bussynth import __version__, atomic
+from bussynth.cleaning.engine import engine_name
 from bussynth.config import RunOptions
 from bussynth.dicom.config import DeidentifyConfig
 from bussynth.dicom.conflicts import settle_conflicts
@@ -21,7 +22,6 @@ from bussynth.dicom.run import (
     decisive,
     make_settings,
     run_files,
-    text_engine_name,
     work_folder,
 )
 from bussynth.dicom.site import read_site_rules
@@ -113,7 +113,7 @@ def check_deidentify(
         problems.append("source and output lie inside of each other")
     if problems:
         raise UsageError("The de-identification cannot start.", problems)
-    check_link(link or default_link(site_key or default_site_key_path(), out), out)
+    check_link(link or default_link(site_key or default_site_key_path(), out), src, out)
     rules = read_site_rules(site_rules) if site_rules is not None else ()
     policy = Policy(
         dates=Dates(config.dates),
@@ -176,7 +176,7 @@ def deidentify_folder(
         link=link_path,
         force=force,
     )
-    engine = text_engine_name(settings)
+    engine = engine_name(settings.text_engine)
     opened = open_site_key(key_path, out)
     link_path = link_path or default_link(opened.path, out)
     sources, notes = find_sources(src, opened.key)

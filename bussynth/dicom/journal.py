@@ -19,8 +19,8 @@ __all__ = ["Journal"]
 
 _FILE: Final = "journal.jsonl"
 _SYNC_SECONDS: Final = 1.0
-# The last chunk of every PNG.
-_PNG_END: Final = b"\0\0\0\0IEND\xaeB`\x82"
+# The last bytes of every PNG and of every JPEG.
+_ENDS: Final = (b"\0\0\0\0IEND\xaeB`\x82", b"\xff\xd9")
 
 
 class Journal:
@@ -63,7 +63,7 @@ class Journal:
             return all(
                 _sha256(object_path(self._work, record.name, one.uid)) == one.sha256
                 for one in record.objects
-            ) and all(map(_is_whole_png, pictures))
+            ) and all(map(_is_whole_picture, pictures))
         except OSError:
             return False
 
@@ -98,8 +98,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_whole_png(path: Path) -> bool:
+def _is_whole_picture(path: Path) -> bool:
     with path.open("rb") as file:
         file.seek(0, os.SEEK_END)
-        file.seek(-min(file.tell(), len(_PNG_END)), os.SEEK_END)
-        return file.read() == _PNG_END
+        file.seek(-min(file.tell(), max(map(len, _ENDS))), os.SEEK_END)
+        return file.read().endswith(_ENDS)

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bussynth.errors import UsageError
+from bussynth.cohort.schema import check_vocabulary
+from bussynth.errors import DataError, UsageError
 from bussynth.ingest.mapping import (
     BoxRule,
     ConditionRule,
@@ -129,6 +130,13 @@ class DicomMap:
         if key is None and (patient or any(rule.column is not None for rule in conditions)):
             problems.append("[dicom]: columns are named, so give key and column")
         top.finish()
+        if not problems:
+            # What the equipment will be shows only in the files; its name can be checked.
+            words = {one.name: ("?",) if one.equipment else one.vocabulary for one in conditions}
+            try:
+                check_vocabulary(words)
+            except DataError as error:
+                problems += error.problems
         if problems:
             raise UsageError("The map is not valid.", problems)
         return cls(

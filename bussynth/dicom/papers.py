@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 import secrets
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ _COLUMNS = ("number", "path", "file", "decision", "reason", "why", "patient", "o
 def counts_of(records: Sequence[FileRecord]) -> dict[str, Any]:
     """Count decisions and reasons."""
     kept = [one for one in records if one.decision == KEPT]
+    flags = Counter(flag for one in kept for image in one.images for flag in image.flags)
     return {
         "files": len(records),
         "kept": len(kept),
@@ -41,6 +43,7 @@ def counts_of(records: Sequence[FileRecord]) -> dict[str, Any]:
         "left_out": _reasons(records, LEFT_OUT),
         "images": sum(len(one.images) for one in kept),
         "patients": len({one.patient for one in kept}),
+        "flags": dict(sorted(flags.items())),
         "blanked_images": sum(
             bool(image.blanked) or image.marks for one in kept for image in one.images
         ),
@@ -52,24 +55,17 @@ def _reasons(records: Iterable[FileRecord], decision: str) -> dict[str, int]:
     return {reason: found[reason] for reason in sorted(found)}
 
 
-def write_review(
-    folder: Path,
-    records: Sequence[FileRecord],
-    work: Path,
-    flags: Mapping[str, Sequence[str]] | None = None,
-) -> None:
+def write_review(folder: Path, records: Sequence[FileRecord], work: Path) -> None:
     """Write what a person needs to check the run.
 
     Args:
         folder: The output, or its staging folder.
         records: What became of the files.
         work: The work folder, which holds the pictures.
-        flags: Further flags of images, by id.
     """
     by_name = sorted(records, key=lambda one: one.name)
     write_decisions(folder / REVIEW_FOLDER / DECISIONS_FILE, map(_decision, by_name))
-    previews = _previews(records, work, flags or {})
-    write_previews(folder / REVIEW_FOLDER / PREVIEWS_FILE, previews)
+    write_previews(folder / REVIEW_FOLDER / PREVIEWS_FILE, _previews(records, work))
 
 
 def _decision(record: FileRecord) -> Decision:
@@ -84,9 +80,7 @@ def _decision(record: FileRecord) -> Decision:
     )
 
 
-def _previews(
-    records: Sequence[FileRecord], work: Path, flags: Mapping[str, Sequence[str]]
-) -> Iterator[Preview]:
+def _previews(records: Sequence[FileRecord], work: Path) -> Iterator[Preview]:
     images = [(image, one) for one in records if one.decision == KEPT for image in one.images]
     for image, record in sorted(images, key=lambda pair: pair[0].id):
         left, top, right, bottom = image.rectangle
@@ -101,22 +95,27 @@ def _previews(
             right=right,
             bottom=bottom,
             blanked=image.blanked,
-            flags=tuple(dict.fromkeys((*image.flags, *flags.get(image.id, ())))),
+            flags=image.flags,
             frame=image.frame,
         )
 
 
 def default_link(key: Path, out: Path) -> Path:
     """Where the links of an output are written unless told: beside the site key."""
-    return key.absolute().parent / f"{out.absolute().name}.link.csv"
+    place = out.absolute()
+    # Outputs of one name in two folders must not overwrite each other's list.
+    digest = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()
+    return key.absolute().parent / f"{place.name}-{digest[:8]}.link.csv"
 
 
-def check_link(link: Path, out: Path) -> None:
-    """Refuse a place at which the links would travel with the output.
+def check_link(link: Path, src: Path, out: Path) -> None:
+    """Refuse a place at which the links would travel with the output, or be taken for a source.
 
     Raises:
-        UsageError: The file lies inside of the output, or is something else.
+        UsageError: The file lies inside of the output or the source, or is something else.
     """
+    if link.resolve().is_relative_to(src.resolve()):
+        raise UsageError("The link file would lie inside of the source; keep it elsewhere.")
     if link.resolve().is_relative_to(out.resolve()):
         raise UsageError("The link file would lie inside of the output; keep it elsewhere.")
     if link.is_symlink() or (link.exists() and not link.is_file()):

@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 
+from bussynth.cleaning.engine import open_engine
+from bussynth.dicom.flags import image_flags
 from bussynth.dicom.labels import label_digest
 from bussynth.dicom.record import (
     KEPT,
@@ -34,13 +36,13 @@ from privacy.deidentify.colour import gray_bytes
 from privacy.deidentify.colour_marks import ColourKind
 from privacy.deidentify.devices import normalise_device
 from privacy.deidentify.elements import texts
-from privacy.deidentify.errors import DeidentifyError, ProfileError, QuarantineError
+from privacy.deidentify.errors import DeidentifyError, ProfileError
 from privacy.deidentify.examine import Examined, FrameFinding, View, examine
 from privacy.deidentify.media import storage_class
-from privacy.deidentify.pseudonyms import patient_identifier
+from privacy.deidentify.pseudonyms import decoded_text
 from privacy.deidentify.rebuild import Rebuilt, rebuild
 from privacy.deidentify.settings import Settings
-from privacy.deidentify.text import TextDetector, TextEngineError, open_detector
+from privacy.deidentify.text import TextEngineError
 from privacy.deidentify.uids import map_uid, read_uid
 from privacy.pseudonym import SiteKey
 
@@ -182,7 +184,7 @@ def _left_out(file: BinaryIO, record: FileRecord) -> FileRecord | None:
 
 def _one(file: BinaryIO, record: FileRecord, job: Job) -> FileRecord:
     key = _site_key(str(job.key))
-    examined = examine(file, job.settings, _detector(job.settings.text_engine))
+    examined = examine(file, job.settings, open_engine(job.settings.text_engine))
     dataset = examined.file.dataset
     uid = read_uid(dataset, "SOPInstanceUID")
     pixels = examined.file.pixels
@@ -287,15 +289,13 @@ def _write_object(
     path = object_path(work, name, uid)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".partial")
-    with temporary.open("wb") as out:
+    with temporary.open("wb") as file:
+        out = _Hashed(file)
         rebuilt.write(out, frames)
-    with temporary.open("rb") as written:
-        digest = hashlib.file_digest(written, "sha256").hexdigest()
-    size = temporary.stat().st_size
     temporary.replace(path)
     # Names of our own making: a pseudonym and a keyed UID.
     relative = f"files/{rebuilt.patient}/{uid}.dcm"
-    return ObjectRecord(uid=uid, path=relative, bytes=size, sha256=digest)
+    return ObjectRecord(uid=uid, path=relative, bytes=out.bytes, sha256=out.digest.hexdigest())
 
 
 class _Hashed:
@@ -308,7 +308,8 @@ class _Hashed:
 
     def write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
-        self.digest.update(data)
+        # A frame is a view of several dimensions, which hashlib does not take.
+        self.digest.update(memoryview(data).cast("B"))
         self.bytes += memoryview(data).nbytes
 
 
@@ -324,9 +325,8 @@ def _write_images(
     placement = Placement.fit((view.cut.width, view.cut.height), size, job.geometry)
     for finding, frame in zip(view.findings, _frames(examined, view), strict=True):
         name = key.digest("image", f"{uid}\\{view.part}\\{finding.frame}").hex()[:32]
-        shade = gray_bytes(frame, 8)
-        images.append(_image_record(name, view, finding, shade))
-        _write(image_path(job.work, name), encode_png(placement.image(shade)))
+        images.append(_image_record(name, view, finding, frame))
+        _write(image_path(job.work, name), encode_png(placement.image(gray_bytes(frame, 8))))
         _write(preview_path(job.work, name), _preview(frame))
 
 
@@ -341,22 +341,9 @@ def _image_record(
         rectangle=(kept.left, kept.top, kept.right, kept.bottom),
         blanked=tuple((box.left, box.top, box.right, box.bottom) for box in view.boxes(finding)),
         marks=finding.colour is ColourKind.MARKS,
-        flags=_flags(frame, view, finding),
+        flags=image_flags(frame, view, finding),
         digest=hashlib.sha256(f"{frame.shape}".encode() + frame.tobytes()).hexdigest(),
     )
-
-
-def _flags(frame: NDArray[np.uint8], view: View, finding: FrameFinding) -> tuple[str, ...]:
-    found = []
-    if finding.text:
-        found.append("text")
-    if finding.colour is ColourKind.MARKS:
-        found.append("marks")
-    if finding.colour is ColourKind.OVERLAY:
-        found.append("colour")
-    if view.by_rule:
-        found.append("by-rule")
-    return tuple(found)
 
 
 def _preview(frame: NDArray[np.uint8]) -> bytes:
@@ -388,17 +375,9 @@ def _birth_date(dataset: Dataset) -> str:
 
 
 def _label(dataset: Dataset, key: SiteKey, keyword: str) -> str:
-    values: Sequence[str]
-    if keyword == "PatientID":
-        try:
-            values = [patient_identifier(dataset)]
-        except DeidentifyError:
-            values = []
-    else:
-        values = texts(dataset, keyword)
-    if len(values) != 1 or not values[0]:
-        raise QuarantineError("no-label", "the attribute that names its row is empty or several.")
-    return label_digest(key, values[0])
+    text = decoded_text(dataset, keyword)
+    # Whether a file without one, or with several, is kept is decided with the table.
+    return label_digest(key, text) if text and "\\" not in text else ""
 
 
 def _keyed(key: SiteKey, domain: str, text: str) -> str:
@@ -417,14 +396,9 @@ def _device(dataset: Dataset) -> str | None:
 def prepare(job: Job) -> None:
     """Load what every file needs, once a worker."""
     _site_key(str(job.key))
-    _detector(job.settings.text_engine)
+    open_engine(job.settings.text_engine)
 
 
 @lru_cache(maxsize=1)
 def _site_key(path: str) -> SiteKey:
     return SiteKey.load(path)
-
-
-@lru_cache(maxsize=1)
-def _detector(engine: str) -> TextDetector:
-    return open_detector(engine)

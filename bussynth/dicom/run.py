@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bussynth import __version__, atomic
+from bussynth.cleaning.engine import resolve_engine
 from bussynth.config import RunOptions
 from bussynth.dicom.config import DicomOptions
 from bussynth.dicom.journal import Journal
@@ -22,15 +23,15 @@ from bussynth.dicom.record import QUARANTINED, FileRecord
 from bussynth.dicom.sources import Source
 from bussynth.errors import BussynthError, DataError, UsageError
 from bussynth.progress import Progress
+from privacy.deidentify import text
 from privacy.deidentify.bounded import Bounds, Failed, WorkerError, bounded_results
 from privacy.deidentify.bounds import Failure
 from privacy.deidentify.policy import Policy
 from privacy.deidentify.regions import SiteRule
 from privacy.deidentify.settings import FrameChoice, OnColour, OnText, Settings
-from privacy.deidentify.text import TextEngineError, available, open_detector
 from privacy.pseudonym import SiteKey
 
-__all__ = ["decisive", "make_settings", "run_files", "text_engine_name", "work_folder"]
+__all__ = ["decisive", "make_settings", "run_files", "work_folder"]
 
 _FAILED = {
     Failure.TIMED_OUT: ("timed-out", "it took longer than the time limit."),
@@ -47,19 +48,12 @@ def make_settings(
     Raises:
         UsageError: If no text engine is installed and none was named, or the named one is missing.
     """
-    engine = config.text_engine
-    if engine == "auto":
-        installed = available()
-        engine = next((name for name in ("rapidocr", "tesseract") if name in installed), "")
-        if not engine:
-            raise UsageError(
-                "No text engine is installed, so burned-in text would not be found: "
-                "pip install 'bussynth[ocr]', or choose another --text-engine knowingly."
-            )
-    elif missing := sorted(set(engine.split("+")) - set(available())):
+    engine = resolve_engine(config.text_engine)
+    missing = sorted(set(engine.split("+")) - set(text.available()))
+    if missing:
         raise UsageError(
             f"The text engine {' and '.join(missing)} is not installed: pip install "
-            "'bussynth[ocr]' for rapidocr; tesseract is a package of the system."
+            "'bussynth[ocr]' brings rapidocr; tesseract is a package of the system."
         )
     if config.frames == "key" and config.most_frames is None:
         raise UsageError("Key frames are chosen up to a number: give --most-frames.")
@@ -73,18 +67,6 @@ def make_settings(
         on_text=OnText(config.on_text),
         on_colour=OnColour(config.on_colour),
     )
-
-
-def text_engine_name(settings: Settings) -> str:
-    """Return engine, version and model for the record; this loads it.
-
-    Raises:
-        UsageError: If it is not installed.
-    """
-    try:
-        return open_detector(settings.text_engine).name
-    except TextEngineError as error:
-        raise UsageError(str(error)) from None
 
 
 @contextmanager
@@ -111,8 +93,8 @@ def work_folder(out: Path, kind: str, content: dict[str, Any]) -> Iterator[Path]
         raise DataError(f"Nothing can be written beside the output: {error.strerror}.") from None
     with _locked(folder):
         yield folder
-    for leftover in folder.parent.glob(f".{glob.escape(out.name)}.{kind}-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        for leftover in folder.parent.glob(f".{glob.escape(out.name)}.{kind}-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 @contextmanager

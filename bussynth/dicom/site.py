@@ -63,7 +63,8 @@ def read_site_rules(path: Path) -> tuple[SiteRule, ...]:
         if rule is not None:
             rules.append(rule)
     machines = [
-        (one.maker.casefold(), one.model.casefold(), one.rows, one.columns) for one in rules
+        (one.maker.strip().casefold(), one.model.strip().casefold(), one.rows, one.columns)
+        for one in rules
     ]
     if len(set(machines)) != len(machines):
         problems.append("two rules are for one maker, model and size of frames")

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bussynth.cleaning.flags import Flag
 from bussynth.cohort.cohort import Cohort
+from bussynth.config import suggest
 from bussynth.errors import DataError, UsageError
 from bussynth.images import ImageHeader
 from bussynth.ingest.boxes import clip_box, parse_box
@@ -24,7 +26,7 @@ from bussynth.ingest.source import FilePixels, SourceImage
 from bussynth.ingest.table import Table, read_table
 from bussynth.progress import SILENT, Progress
 
-__all__ = ["IngestPlan", "check_ingest"]
+__all__ = ["IngestPlan", "check_ingest", "unknown_flags"]
 
 # What spreadsheets and data frames write where there is no patient, or after eating digits.
 _NO_PATIENT = frozenset({"", "nan", "na", "n/a", "#n/a", "none", "null", "<na>", "nat"})
@@ -107,6 +109,7 @@ def check_ingest(
         if path.resolve().is_relative_to(out.resolve())
     ]
     problems += check_site_key(None if site_key is None else Path(site_key), out)
+    problems += unknown_flags(config.leave_out)
     if problems:
         raise UsageError("The ingest cannot start.", problems)
     rows = read_table(Path(table), delimiter=rules.delimiter, encoding=rules.encoding)
@@ -157,6 +160,8 @@ class _Checker:
                 size=self._config.image_size,
                 geometry=self._config.geometry,
                 box_from_mask=box_from_mask,
+                leave_out=self._config.leave_out,
+                text_engine=_engine(self._config),
             ),
             notes=tuple(notes),
             map_sha256=self._rules.sha256,
@@ -287,6 +292,26 @@ class _Checker:
             f"number {shown}{more}); list them, or allow unlisted images."
         )
         return []
+
+
+def unknown_flags(flags: Sequence[str], known: Sequence[str] = tuple(Flag)) -> list[str]:
+    """List flags that do not exist, a line each."""
+    return [
+        f"leave_out: there is no flag {flag!r}{suggest(flag, known)}"
+        for flag in flags
+        if flag not in known
+    ]
+
+
+def _engine(config: IngestConfig) -> str:
+    """Return who looks for text, if anything is looked for."""
+    if not config.leave_out:
+        return "none"
+    from bussynth.cleaning.engine import engine_name, resolve_engine
+
+    engine = resolve_engine(config.text_engine)
+    engine_name(engine)  # here, rather than in a worker, it says what to install
+    return engine
 
 
 def _alike(images: Sequence[SourceImage]) -> list[Note]:

@@ -46,5 +46,7 @@ class IngestConfig(DicomOptions, _FolderOptions):
         5, "DICOM: at most so many frames of a file.", min=1, max=10_000
     )
     leave_out: tuple[str, ...] = option(
-        (), "DICOM: leave out images with this flag, for instance text; may be repeated."
+        (),
+        "Leave out images with this flag, for instance calipers, text or near-duplicate; may be "
+        "repeated.",
     )

@@ -11,10 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 
+from bussynth.cleaning.duplicates import SIDE, near_duplicates, signature
+from bussynth.cleaning.flags import Flag
 from bussynth.cohort import Cohort, Row
 from bussynth.config import RunOptions
 from bussynth.errors import DataError
+from bussynth.images import decode_image
 from bussynth.ingest.check import IngestPlan, check_ingest
 from bussynth.ingest.config import IngestConfig
 from bussynth.ingest.keys import OpenedKey, open_site_key
@@ -166,7 +170,8 @@ def write_cohort(
         force=force,
     )
     skipped = tuple(sorted(findings.problems))
-    kept = [patient for patient, _, image in named if image.number not in findings.problems]
+    dropped = {*findings.problems, *findings.left_out}
+    kept = [patient for patient, _, image in named if image.number not in dropped]
     return IngestResult(
         cohort=cohort,
         images=len(kept),
@@ -187,10 +192,12 @@ class _Findings:
         "box-mask": "box of the table differs from the mask by more than 2 pixels; box kept",
         "same-pixels": "same pixels as an image of another patient, so no split can part them",
         "skipped": "cannot be used, left out",
+        "left-out": "carries a flag that is to be left out",
     }
 
     def __init__(self) -> None:
         self.problems: dict[int, str] = {}
+        self.left_out: dict[int, str] = {}
         # Filled by finish(). Cohort.create writes its manifest after the last row was taken, so
         # the provenance can hold this dict before its content is known.
         self.summary: dict[str, Any] = {}
@@ -202,12 +209,18 @@ class _Findings:
             self._rows[flag].append(number)
         self._owners[prepared.source_digest].append((number, patient))
 
+    def leave_out(self, number: int, flag: str) -> None:
+        self.left_out[number] = flag
+        self._rows["left-out"].append(number)
+
     def finish(self, plan_notes: Sequence[Note]) -> None:
         for owners in self._owners.values():
             if len({patient for _, patient in owners}) > 1:
                 self._rows["same-pixels"] += [number for number, _ in owners]
         self._rows["skipped"] += self.problems
         self.summary["skipped_rows"] = sorted(self.problems)
+        if self.left_out:
+            self.summary["left_out"] = dict(sorted(Counter(self.left_out.values()).items()))
         self.summary["notes"] = {note.code: note.count for note in [*plan_notes, *self.notes()]}
 
     def notes(self) -> list[Note]:
@@ -216,6 +229,28 @@ class _Findings:
             for code, text in self._TEXTS.items()
             if (rows := sorted(self._rows[code]))
         ]
+
+
+class _Doubles:
+    """Finds images that are nearly an earlier one of the same patient; rows come by patient."""
+
+    def __init__(self, leave_out: Sequence[str], size: int) -> None:
+        self._on = Flag.NEAR_DUPLICATE in leave_out and size >= SIDE
+        self._patient = ""
+        self._seen: list[NDArray[np.float32]] = []
+
+    def flag(self, patient: str, png: bytes) -> str | None:
+        if not self._on:
+            return None
+        if patient != self._patient:
+            self._patient, self._seen = patient, []
+        self._seen.append(signature(decode_image(png, what="a stored image")))
+        groups = near_duplicates(self._seen, [patient] * len(self._seen))
+        if any(len(self._seen) - 1 in group for group in groups):
+            # The first of a group stands for it, so that a slow loop does not creep on.
+            self._seen.pop()
+            return str(Flag.NEAR_DUPLICATE)
+        return None
 
 
 def _named(images: Sequence[SourceImage], key: SiteKey) -> list[tuple[str, str, SourceImage]]:
@@ -244,6 +279,7 @@ def _rows(
     chunks = (images[start : start + _CHUNK] for start in range(0, len(images), _CHUNK))
     work = partial(prepare_chunk, recipe=plan.recipe)
     position = 0
+    doubles = _Doubles(config.leave_out, plan.recipe.size)
     with progress.task("Decoding images", total=len(images)) as task:
         for chunk in map_ordered(work, chunks, workers=workers):
             for prepared in chunk:
@@ -251,6 +287,10 @@ def _rows(
                 position += 1
                 if prepared.problem is not None:
                     findings.problems[image.number] = prepared.problem
+                    continue
+                flag = prepared.left_out or doubles.flag(patient, prepared.png)
+                if flag is not None:
+                    findings.leave_out(image.number, flag)
                     continue
                 findings.add(image.number, patient, prepared)
                 # After a problem that forbids the cohort, go on only to find the others.
@@ -271,7 +311,7 @@ def _rows(
             "repair them, or allow to skip bad images.",
             problems,
         )
-    if len(problems) == len(images):
+    if len(problems) + len(findings.left_out) == len(images):
         raise DataError("None of the images can be used, so nothing was written.", problems)
     findings.finish(plan.notes)
 

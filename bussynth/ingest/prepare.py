@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bussynth.errors import DataError
 from bussynth.images import encode_png
@@ -25,19 +26,25 @@ class Recipe:
         size: Edge length of the stored images.
         geometry: See :class:`bussynth.ingest.geometry.Placement`.
         box_from_mask: Take lesion boxes from the masks.
+        leave_out: Images with one of these flags are left out; see
+            :mod:`bussynth.cleaning.flags`.
+        text_engine: Who looks for text, where flags are looked for.
     """
 
     size: int
     geometry: str
     box_from_mask: bool = False
+    leave_out: tuple[str, ...] = ()
+    text_engine: str = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """One image ready to be written, or the reason why it cannot be.
+    """One image ready to be written, or the reason why it is not.
 
     Attributes:
         problem: Why the image cannot be used; the other fields are then empty.
+        left_out: The flag for which it is left out; the other fields are then empty.
         png: The stored image.
         mask_png: The stored mask, if there is one.
         box: The lesion box in pixels of the stored image.
@@ -46,6 +53,7 @@ class Prepared:
     """
 
     problem: str | None = None
+    left_out: str | None = None
     png: bytes = field(default=b"", repr=False)
     mask_png: bytes | None = field(default=None, repr=False)
     box: Box | None = None
@@ -81,6 +89,9 @@ def _prepare(image: SourceImage, recipe: Recipe) -> Prepared:
     height, width = pixels.shape
     if (width, height) != image.size:
         raise DataError(f"{where}: the image has another size than its header said before.")
+    left_out = _flag(pixels, recipe)
+    if left_out is not None:
+        return Prepared(left_out=left_out)
     placement = Placement.fit(image.size, recipe.size, recipe.geometry)
     flags = ["enlarged"] if placement.enlarges else []
 
@@ -114,3 +125,15 @@ def _prepare(image: SourceImage, recipe: Recipe) -> Prepared:
         source_digest=digest.digest(),
         flags=tuple(flags),
     )
+
+
+def _flag(pixels: NDArray[np.uint8], recipe: Recipe) -> str | None:
+    """Return the first flag of an image that the site leaves out."""
+    if not recipe.leave_out:
+        return None
+    from bussynth.cleaning.engine import open_engine
+    from bussynth.cleaning.flags import find_flags
+
+    boxes = open_engine(recipe.text_engine).find(pixels)
+    found = find_flags(pixels, text_boxes=boxes)
+    return next((str(flag) for flag in found if flag in recipe.leave_out), None)

@@ -45,13 +45,17 @@ _FOLLOWING_SHARE: Final = 0.8
 _SAMPLES: Final = 24_000
 # Fewer coloured pixels than the smallest caliper has are flaws.
 _FEWEST: Final = 12
-# A stroke of 3 pixels is up to 6 wide in chroma after its halving in both directions, so what holds
-# a square of 7 is no stroke.
-_WIDTH: Final = 7
-# Squares of 7 fit into a filled marker of 15 pixels 81 times. A map of flow is more than three times
-# that in the smallest image, and 1 in 2000 of the places in larger ones.
-_SQUARES: Final = 250
-_SQUARES_SHARE: Final = 1 / 2000
+# Halved chroma widens strokes by a fading rim. What has more than this share of the strongest
+# colours (their 95th percentile) is core; the core of a stroke of 3 pixels hardly holds a square
+# of 4, through JPEG of quality 75 too.
+_CORE: Final = 0.6
+_WIDTH: Final = 4
+# Squares of 4 fit into a filled marker of 15 pixels 144 times, into vessels of 6 pixels and a
+# length of 100 some 200 times. Large frames have large marks.
+_SQUARES: Final = 160
+_SQUARES_SHARE: Final = 1 / 2500
+# Cores of drawn marks and the frame of a region hardly cover this share of an image.
+_CORE_SHARE: Final = 0.04
 
 
 class ColourKind(StrEnum):
@@ -119,14 +123,12 @@ def colour_finding(image: NDArray[np.uint8]) -> ColourFinding:
     if tint is not None:
         # Halved chroma lags behind the shades of speckle, by up to half of what the tint spans.
         limit = COLOUR_TOLERANCE + int(_chroma(*tint).max()) // 2
-        off = _chroma(first - tint.first[shade], second - tint.second[shade]) > limit
+        excess = _chroma(first - tint.first[shade], second - tint.second[shade])
     else:
-        off = chroma > COLOUR_TOLERANCE
-    count = int(np.count_nonzero(off))
-    if count >= _FEWEST:
-        least = max(_SQUARES, _SQUARES_SHARE * off.size)
-        wide = np.count_nonzero(_eroded(off)) >= least
-        return _finding(ColourKind.OVERLAY if wide else ColourKind.MARKS, off)
+        limit, excess = COLOUR_TOLERANCE, chroma
+    off = excess > limit
+    if np.count_nonzero(off) >= _FEWEST:
+        return _finding(ColourKind.OVERLAY if _is_wide(excess, off) else ColourKind.MARKS, off)
     if tint is not None:
         return _finding(ColourKind.TINT, chroma > _ROUNDING)
     return _finding(ColourKind.GRAY, np.zeros(off.shape, np.bool_))
@@ -147,14 +149,7 @@ def _fit_tint(first: Difference, second: Difference, shade: NDArray[np.uint8]) -
     order = np.argsort(shades, kind="stable")
     cuts = np.searchsorted(shades[order], np.arange(1, _BINS))
     # The median of a shade: marks and small maps do not move it.
-    colours = [
-        np.array(
-            [np.median(part) if part.size else 0 for part in np.split(values[order], cuts)],
-            np.int16,
-        )
-        for values in (reds, blues)
-    ]
-    tint = _Tint(*colours)
+    tint = _Tint(*(_medians(np.split(values[order], cuts)) for values in (reds, blues)))
     between = (shades >= _DARK // 8) & (shades < _LIGHT // 8)
     if not between.any():
         return None
@@ -167,6 +162,11 @@ def _fit_tint(first: Difference, second: Difference, shade: NDArray[np.uint8]) -
     return tint
 
 
+def _medians(parts: list[Difference]) -> Difference:
+    middles = [float(np.median(part.astype(np.float64))) if part.size else 0.0 for part in parts]
+    return np.array(middles, np.int16)
+
+
 def _chroma(first: Difference, second: Difference) -> Difference:
     """Greatest less smallest channel, from their differences to green."""
     high = np.maximum(first, second)
@@ -175,13 +175,26 @@ def _chroma(first: Difference, second: Difference) -> Difference:
     return spread
 
 
+def _is_wide(excess: Difference, off: NDArray[np.bool_]) -> bool:
+    """Say whether colour is wider than strokes, or more than marks are together."""
+    colours = excess[off]
+    colours = colours[:: max(1, colours.size // 4096)].astype(np.float64)
+    strongest = float(np.percentile(colours, 95))
+    core = off & (excess > _CORE * strongest)
+    squares = np.count_nonzero(_eroded(core))
+    return bool(
+        squares >= max(_SQUARES, _SQUARES_SHARE * core.size)
+        or np.count_nonzero(core) > _CORE_SHARE * core.size
+    )
+
+
 def _eroded(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Keep the corners of squares that lie in the mask as a whole."""
     if min(mask.shape) < _WIDTH:
         return np.zeros((0, 0), np.bool_)
-    # Runs of 2, 4 and 7 along one axis, then along the other.
+    # Runs of 2 and 4 along one axis, then along the other.
     for axis in (0, 1):
-        for shift in (1, 2, _WIDTH - 4):
+        for shift in (1, _WIDTH - 2):
             length = mask.shape[axis] - shift
             ahead = mask[shift:] if axis == 0 else mask[:, shift:]
             mask = (mask[:length] if axis == 0 else mask[:, :length]) & ahead

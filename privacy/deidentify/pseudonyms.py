@@ -18,7 +18,7 @@ from privacy.deidentify.elements import find, plain_bytes, texts
 from privacy.deidentify.errors import MissingIdentifierError, name_of
 from privacy.pseudonym import SiteKey, SiteKeyError, pseudonym
 
-__all__ = ["patient_identifier", "patient_pseudonym"]
+__all__ = ["decoded_text", "patient_identifier", "patient_pseudonym"]
 
 _PATIENT_ID: Final = 0x0010_0020
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -44,14 +44,27 @@ def patient_identifier(dataset: Dataset) -> str:
             values. Without it nobody knows whose image it is, and images of one patient could
             end up on both sides of a split.
     """
-    element = find(dataset, "PatientID")
-    data = plain_bytes(element) if element is not None else b""
-    text = _decode(data, texts(dataset, "SpecificCharacterSet")).strip()
+    text = decoded_text(dataset, "PatientID")
     if not text:
         raise MissingIdentifierError(f"{name_of(_PATIENT_ID)} is absent or empty.")
     if _CONTROL.search(text) or "\\" in text:
         raise MissingIdentifierError(f"{name_of(_PATIENT_ID)} is no single line of text.")
     return text
+
+
+def decoded_text(dataset: Dataset, keyword: str) -> str:
+    """Return an element as text, in the declared character set if that is possible.
+
+    Args:
+        dataset: The untrusted data set.
+        keyword: Which element.
+
+    Returns:
+        Its text without surrounding white space; empty if it is absent.
+    """
+    element = find(dataset, keyword)
+    data = plain_bytes(element) if element is not None else b""
+    return _decode(data, texts(dataset, "SpecificCharacterSet")).strip()
 
 
 def patient_pseudonym(key: SiteKey, identifier: str) -> str:

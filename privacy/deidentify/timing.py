@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from math import isfinite
+from statistics import median
 from typing import Final
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from privacy.deidentify.elements import number, texts
@@ -43,4 +44,4 @@ def _median(dataset: Dataset) -> float | None:
         times = [float(entry[:32]) for entry in entries]
     except ValueError:
         return None
-    return float(np.median(times)) if times and np.isfinite(times).all() else None
+    return median(times) if times and all(map(isfinite, times)) else None

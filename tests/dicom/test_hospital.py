@@ -114,7 +114,7 @@ def test_every_file_is_decided_as_the_answer_key_says(
         assert (found["decision"] == "kept") == (found["reason"] == "kept")
         if image["doppler"] and found["reason"] == "kept":
             # A little flow looks like coloured marks: painted over, and told.
-            assert "marks" in flags[found["outputs"]]
+            assert "colour-marks" in flags[found["outputs"]]
     counts = ingested.counts
     assert counts["files"] == len(link) + 1
     assert counts["kept"] == sum(one["decision"] == "kept" for one in link.values())

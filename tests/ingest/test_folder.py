@@ -230,3 +230,28 @@ def test_progress_reaches_its_total(site: Site) -> None:
 
     ingest_folder(site.src, site.out, progress=Counting(), **site.write())
     assert left == [0, 0]
+
+
+def test_images_with_a_flag_are_left_out_and_counted(site: Site) -> None:
+    Image.fromarray(np.zeros((30, 20), np.uint8)).save(site.image("ZZDOE_2"))
+    result = site.ingest(leave_out=("invalid",), text_engine="none")
+    assert result.images == len(result.cohort) == 5
+    assert result.cohort.provenance["result"]["left_out"] == {"invalid": 1}
+    (note,) = [note for note in result.notes if note.code == "left-out"]
+    assert note.rows == (3,)
+
+
+def test_of_near_duplicates_one_a_patient_is_kept(site: Site) -> None:
+    # The second of a patient's images becomes the first; so does one of another patient.
+    first = Image.open(site.image("ZZDOE_0"))
+    for name in ("ZZDOE_1", "ZZDOE_2"):
+        first.save(site.image(name))
+    result = site.ingest(leave_out=("near-duplicate",), text_engine="none")
+    assert result.images == 5
+    assert result.patients == 3
+    assert result.cohort.provenance["result"]["left_out"] == {"near-duplicate": 1}
+
+
+def test_a_flag_that_does_not_exist(site: Site) -> None:
+    with pytest.raises(UsageError, match="calipers"):
+        site.ingest(leave_out=("caliper",))
