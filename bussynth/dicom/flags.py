@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from bussynth.cleaning.colour import is_elastography
 from bussynth.cleaning.duplicates import SIDE, near_duplicates, signature
 from bussynth.cleaning.flags import Flag, find_flags
 from bussynth.dicom.record import FileRecord
@@ -30,7 +31,9 @@ FLAGS: Final = (*(flag.value for flag in Flag), BY_RULE)
 _OF_COLOUR: Final = {ColourKind.MARKS: Flag.COLOUR_MARKS, ColourKind.TINT: Flag.TINT}
 
 
-def image_flags(frame: NDArray[np.uint8], view: View, finding: FrameFinding) -> tuple[str, ...]:
+def image_flags(
+    frame: NDArray[np.uint8], view: View, finding: FrameFinding, *, search: bool
+) -> tuple[str, ...]:
     """Find the flags of a cleaned frame, at the resolution of the machine.
 
     Text and coloured marks count although they are painted over: a black box in their place tells
@@ -40,22 +43,22 @@ def image_flags(frame: NDArray[np.uint8], view: View, finding: FrameFinding) -> 
         frame: uint8 (H, W), or (H, W, 3) where a map of colour was kept.
         view: Its region.
         finding: What was seen in it.
+        search: Whether to look for more than what is known already, which takes a tenth of a
+            second.
 
     Returns:
         Flags in the order of :data:`FLAGS`.
     """
-    boxes = tuple(TextBox(rectangle=box, score=1.0) for box in view.boxes(finding))
+    found = {_OF_COLOUR[finding.colour]} if finding.colour in _OF_COLOUR else set()
+    found |= {Flag.TEXT} if finding.text else set()
     colour = colour_finding(frame) if frame.ndim == 3 else None
-    found = {
-        str(flag) for flag in find_flags(gray_bytes(frame, 8), colour=colour, text_boxes=boxes)
-    }
-    if finding.text:
-        found.add(Flag.TEXT)
-    if finding.colour in _OF_COLOUR:
-        found.add(_OF_COLOUR[finding.colour])
-    if view.by_rule:
-        found.add(BY_RULE)
-    return tuple(flag for flag in FLAGS if flag in found)
+    if search:
+        boxes = tuple(TextBox(rectangle=box, score=1.0) for box in view.boxes(finding))
+        found |= set(find_flags(gray_bytes(frame, 8), colour=colour, text_boxes=boxes))
+    elif colour is not None and colour.kind is ColourKind.OVERLAY:
+        found.add(Flag.ELASTOGRAPHY if is_elastography(colour) else Flag.DOPPLER)
+    names = {str(flag) for flag in found} | ({BY_RULE} if view.by_rule else set())
+    return tuple(flag for flag in FLAGS if flag in names)
 
 
 def duplicate_flags(

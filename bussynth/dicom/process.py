@@ -277,7 +277,7 @@ def _noted(
     uid = str(rebuilt.dataset.SOPInstanceUID)
     for place, (finding, frame) in enumerate(zip(view.findings, frames, strict=True)):
         name = f"{uid}#{place}"
-        images.append(_image_record(name, view, finding, frame))
+        images.append(_image_record(name, view, finding, frame, search=False))
         _write(preview_path(job.work, name), _preview(frame))
         yield frame
 
@@ -325,13 +325,13 @@ def _write_images(
     placement = Placement.fit((view.cut.width, view.cut.height), size, job.geometry)
     for finding, frame in zip(view.findings, _frames(examined, view), strict=True):
         name = key.digest("image", f"{uid}\\{view.part}\\{finding.frame}").hex()[:32]
-        images.append(_image_record(name, view, finding, frame))
+        images.append(_image_record(name, view, finding, frame, search=True))
         _write(image_path(job.work, name), encode_png(placement.image(gray_bytes(frame, 8))))
         _write(preview_path(job.work, name), _preview(frame))
 
 
 def _image_record(
-    name: str, view: View, finding: FrameFinding, frame: NDArray[np.uint8]
+    name: str, view: View, finding: FrameFinding, frame: NDArray[np.uint8], *, search: bool
 ) -> ImageRecord:
     kept = view.rectangle
     return ImageRecord(
@@ -341,7 +341,7 @@ def _image_record(
         rectangle=(kept.left, kept.top, kept.right, kept.bottom),
         blanked=tuple((box.left, box.top, box.right, box.bottom) for box in view.boxes(finding)),
         marks=finding.colour is ColourKind.MARKS,
-        flags=image_flags(frame, view, finding),
+        flags=image_flags(frame, view, finding, search=search),
         digest=hashlib.sha256(f"{frame.shape}".encode() + frame.tobytes()).hexdigest(),
     )
 
