@@ -61,10 +61,20 @@ def loops(source: Path, out: Path, frames: int = 60) -> None:
     shifted = np.stack([np.roll(image, number, axis=1) for number in range(frames)])
     for name, syntax in CODECS.items():
         new = Dataset()
-        for keyword in (
-            "SOPClassUID PatientID StudyInstanceUID SeriesInstanceUID Rows Columns BitsAllocated "
-            "BitsStored HighBit SamplesPerPixel PixelRepresentation PhotometricInterpretation"
-        ).split():
+        for keyword in [
+            "SOPClassUID",
+            "PatientID",
+            "StudyInstanceUID",
+            "SeriesInstanceUID",
+            "Rows",
+            "Columns",
+            "BitsAllocated",
+            "BitsStored",
+            "HighBit",
+            "SamplesPerPixel",
+            "PixelRepresentation",
+            "PhotometricInterpretation",
+        ]:
             setattr(new, keyword, found[keyword].value)
         new.SOPInstanceUID = f"{found.SOPInstanceUID[:40]}.{len(name)}"
         new.NumberOfFrames = frames

@@ -76,10 +76,12 @@ def deidentify(
             f"a new site key was drawn: {result.site_key}. Back it up and keep it secret: "
             "without it, later files of the same patients get other pseudonyms."
         )
+    text = summary(result.counts, result.link)
+    if result.counts["kept"]:
+        text += f"\nlook at what was kept    bussynth review {out}"
     return Outcome(
         data=result.to_dict(),
-        text=f"{summary(result.counts, result.link)}\n"
-        f"look at what was kept    bussynth review {out}",
+        text=text,
         notes=tuple(notes),
         exit_code=0 if result.counts["kept"] else DataError.exit_code,
     )

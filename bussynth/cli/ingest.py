@@ -49,7 +49,7 @@ def ingest(
 ) -> Outcome:
     """Turn DICOM files, or images and a table, into a pseudonymised cohort.
 
-    A map with a table [dicom] makes it read DICOM files.
+    A map that has a table named dicom makes it read DICOM files.
 
     Example: bussynth ingest scans cohort --table scans.csv --map map.toml --image-size 64
     """

@@ -17,9 +17,16 @@ from bussynth.cohort import Cohort, Row
 from bussynth.config import RunOptions
 from bussynth.dicom.conflicts import settle_conflicts
 from bussynth.dicom.flags import FLAGS, duplicate_flags
-from bussynth.dicom.labels import RowLabels, read_labels
+from bussynth.dicom.labels import RowLabels, check_table, read_labels
 from bussynth.dicom.mapping import DicomMap
-from bussynth.dicom.papers import check_link, counts_of, default_link, write_link, write_review
+from bussynth.dicom.papers import (
+    check_link,
+    counts_of,
+    default_link,
+    in_output,
+    write_link,
+    write_review,
+)
 from bussynth.dicom.process import Job, image_path
 from bussynth.dicom.reasons import told
 from bussynth.dicom.record import KEPT, QUARANTINED, FileRecord, ImageRecord
@@ -35,7 +42,7 @@ from bussynth.errors import DataError, UsageError
 from bussynth.ingest.check import unknown_flags
 from bussynth.ingest.config import IngestConfig
 from bussynth.ingest.geometry import Box, Placement
-from bussynth.ingest.keys import check_site_key, default_site_key_path, open_site_key
+from bussynth.ingest.keys import OpenedKey, check_site_key, default_site_key_path, open_site_key
 from bussynth.ingest.notes import Note
 from bussynth.progress import SILENT, Progress
 from privacy.deidentify.errors import ProfileError
@@ -117,12 +124,17 @@ def check_dicom_ingest(
 
     Raises:
         UsageError: If a place, the key, the map, the rules or the text engine cannot be used.
-        DataError: If the source cannot be read.
+        DataError: If the source or the table cannot be read, or the table lacks a column.
     """
     rules = DicomMap.load(map_path)
     check_source(src)
     Cohort.check_place(out, "real", force=force)
     problems = check_site_key(site_key, out)
+    key = site_key or default_site_key_path()
+    if in_output(key):
+        problems.append("the site key lies among de-identified files; keep it elsewhere")
+    if key.resolve().is_relative_to(src.resolve()):
+        problems.append("the site key lies inside the source folder; keep it elsewhere")
     inputs = {"source folder": src, "map": map_path}
     inputs |= {} if table is None else {"table": table}
     problems += [
@@ -139,7 +151,9 @@ def check_dicom_ingest(
     problems += unknown_flags(config.leave_out, FLAGS)
     if problems:
         raise UsageError("The ingest cannot start.", problems)
-    check_link(link or default_link(site_key or default_site_key_path(), out), src, out)
+    check_link(link or default_link(key, out), src, out, key)
+    # Here, before a site key is drawn: whoever hears of the table would not hear of the key.
+    check_table(table, rules)
     site = read_site_rules(site_rules) if site_rules is not None else ()
     try:
         load_profile()
@@ -231,14 +245,7 @@ def ingest_dicom(
         records, left_out = _without_flagged(_flagged(records, doubles), config.leave_out)
         if not any(record.images for record in records):
             write_link(link_path, sources, src.resolve(), records)
-            raise _nothing_kept(records, link_path)
-        if not any(record.images for record in records):
-            write_link(link_path, sources, src.resolve(), records)
-            counts = counts_of(records)
-            raise DataError(
-                f"No image can be kept, so no cohort was written; {link_path} lists the files.",
-                [line.strip() for line in told({**counts["quarantined"], **counts["left_out"]})],
-            )
+            raise _nothing_kept(records, link_path, opened)
         boxes = _Boxes(rules, config)
         cohort = Cohort.create(
             out,
@@ -328,12 +335,16 @@ def _without_flagged(
     return kept, dict(sorted(counted.items()))
 
 
-def _nothing_kept(records: Sequence[FileRecord], link: Path) -> DataError:
+def _nothing_kept(records: Sequence[FileRecord], link: Path, opened: OpenedKey) -> DataError:
     counts = counts_of(records)
     reasons = Counter(counts["quarantined"]) + Counter(counts["left_out"])
     return DataError(
         f"No image could be kept, so there is no cohort; {link} says why, file by file.",
-        [f"{reason}: {count} files" for reason, count in sorted(reasons.items())],
+        [
+            *(line.strip() for line in told(reasons)),
+            # The next run will not say so: the key is there by then.
+            *([f"a new site key was drawn: {opened.path}; back it up"] if opened.created else []),
+        ],
     )
 
 

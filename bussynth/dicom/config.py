@@ -25,8 +25,8 @@ class DicomOptions(Config):
     )
     text_engine: str = option(
         "auto",
-        "Who looks for burned-in text (in images, only with --leave-out). auto takes the best that "
-        "is installed; strokes reads nothing and misses much; none looks for nothing.",
+        "Who looks for burned-in text. auto takes the best that is installed; strokes knows no "
+        "letters and misses much; none looks for nothing.",
         choices=ENGINES,
     )
     on_text: str = option(

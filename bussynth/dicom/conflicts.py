@@ -22,6 +22,14 @@ _TWO_IDS = (
     "one-patient-two-ids",
     "files of this patient's name and birth date have different patient identifiers.",
 )
+_ONE_STUDY = (
+    "one-study-two-patients",
+    "files of one study have different patient identifiers.",
+)
+_ONE_IMAGE = (
+    "one-image-two-patients",
+    "a file of another patient holds the very same image.",
+)
 _TWO_OBJECTS = ("two-objects-one-uid", "another file has the same UID and other pixels.")
 
 
@@ -45,7 +53,28 @@ def settle_conflicts(
         called = _values(settled, lambda one: one.identity, lambda one: one.patient)
         double = {one for patients in called.values() if len(patients) > 1 for one in patients}
         settled = _quarantined(settled, _files_of(settled, double), *_TWO_IDS)
-    return settled
+        shared = _values(settled, lambda one: one.study, lambda one: one.patient)
+        double = {one for patients in shared.values() if len(patients) > 1 for one in patients}
+        settled = _quarantined(settled, _files_of(settled, double), *_ONE_STUDY)
+    return _quarantined(settled, _shared_images(settled), *_ONE_IMAGE)
+
+
+def _shared_images(records: Iterable[FileRecord]) -> set[int]:
+    """Number the files of which another patient has an image, pixel by pixel.
+
+    Speckle never comes twice, so it was filed under two names. Frames without tissue are alike.
+    """
+    holders: defaultdict[str, list[FileRecord]] = defaultdict(list)
+    for record in records:
+        if record.decision == KEPT:
+            for digest in {one.digest for one in record.images if not one.constant}:
+                holders[digest].append(record)
+    return {
+        one.number
+        for held in holders.values()
+        if len({record.patient for record in held}) > 1
+        for one in held
+    }
 
 
 def _duplicates(records: list[FileRecord]) -> list[FileRecord]:

@@ -15,7 +15,14 @@ from bussynth.cleaning.engine import engine_name
 from bussynth.config import RunOptions
 from bussynth.dicom.config import DeidentifyConfig
 from bussynth.dicom.conflicts import settle_conflicts
-from bussynth.dicom.papers import check_link, counts_of, default_link, write_link, write_review
+from bussynth.dicom.papers import (
+    check_link,
+    counts_of,
+    default_link,
+    in_output,
+    write_link,
+    write_review,
+)
 from bussynth.dicom.process import Job, object_path
 from bussynth.dicom.record import KEPT, FileRecord, ObjectRecord
 from bussynth.dicom.run import (
@@ -109,11 +116,16 @@ def check_deidentify(
     check_source(src)
     atomic.check_output(out, force=force, markers=_MARKERS)
     problems = check_site_key(site_key, out)
+    key = site_key or default_site_key_path()
+    if in_output(key):
+        problems.append("the site key lies among de-identified files; keep it elsewhere")
+    if key.resolve().is_relative_to(src.resolve()):
+        problems.append("the site key lies inside the source folder; keep it elsewhere")
     if out.resolve().is_relative_to(src.resolve()) or src.resolve().is_relative_to(out.resolve()):
         problems.append("source and output lie inside of each other")
     if problems:
         raise UsageError("The de-identification cannot start.", problems)
-    check_link(link or default_link(site_key or default_site_key_path(), out), src, out)
+    check_link(link or default_link(key, out), src, out, key)
     rules = read_site_rules(site_rules) if site_rules is not None else ()
     policy = Policy(
         dates=Dates(config.dates),

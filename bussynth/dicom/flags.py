@@ -25,8 +25,8 @@ __all__ = ["BY_RULE", "FLAGS", "duplicate_flags", "image_flags"]
 BY_RULE: Final = "by-rule"
 """A rule of the site gave the region."""
 
-FLAGS: Final = (*(flag.value for flag in Flag), BY_RULE)
-"""All flags that an image of a DICOM file can carry."""
+FLAGS: Final = (*(flag.value for flag in Flag if flag is not Flag.AXILLA), BY_RULE)
+"""All flags that an image of a DICOM file can carry; what is written in it is not read."""
 
 _OF_COLOUR: Final = {ColourKind.MARKS: Flag.COLOUR_MARKS, ColourKind.TINT: Flag.TINT}
 

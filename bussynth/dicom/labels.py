@@ -12,10 +12,10 @@ from bussynth.dicom.mapping import DicomMap
 from bussynth.errors import DataError, UsageError
 from bussynth.ingest.boxes import parse_box
 from bussynth.ingest.geometry import Box
-from bussynth.ingest.table import read_table
+from bussynth.ingest.table import Table, read_table
 from privacy.pseudonym import SiteKey, SiteKeyError, pseudonym
 
-__all__ = ["RowLabels", "label_digest", "read_labels"]
+__all__ = ["RowLabels", "check_table", "label_digest", "read_labels"]
 
 _DOMAIN = "label"
 
@@ -43,6 +43,34 @@ def label_digest(key: SiteKey, text: str) -> str:
     return key.digest(_DOMAIN, plain).hex()[:32]
 
 
+def check_table(table: Path | None, rules: DicomMap) -> Table | None:
+    """Read the table and see that it has the columns of the map; cells are not looked at.
+
+    Args:
+        table: The CSV file, or None.
+        rules: The map.
+
+    Returns:
+        The table, if there is one.
+
+    Raises:
+        UsageError: If the map needs a table and there is none, or the other way round.
+        DataError: If the table cannot be read or lacks columns.
+    """
+    if (table is None) != (rules.key is None):
+        raise UsageError(
+            "The map names no columns, so it needs no table (--table)."
+            if table is not None
+            else "The map names columns, so give the table that has them (--table)."
+        )
+    if table is None:
+        return None
+    read = read_table(table, delimiter=rules.delimiter, encoding=rules.encoding)
+    if problems := read.missing(rules.columns):
+        raise DataError("The table lacks columns that the map names.", problems)
+    return read
+
+
 def read_labels(table: Path | None, rules: DicomMap, key: SiteKey) -> dict[str, RowLabels]:
     """Read and check the table.
 
@@ -58,18 +86,10 @@ def read_labels(table: Path | None, rules: DicomMap, key: SiteKey) -> dict[str, 
         UsageError: If the map needs a table and there is none, or the other way round.
         DataError: If the table cannot be used; all problems are listed by row number.
     """
-    if (table is None) != (rules.key is None):
-        raise UsageError(
-            "The map names no columns, so it needs no table (--table)."
-            if table is not None
-            else "The map names columns, so give the table that has them (--table)."
-        )
-    if table is None:
+    read = check_table(table, rules)
+    if read is None:
         return {}
-    read = read_table(table, delimiter=rules.delimiter, encoding=rules.encoding)
-    problems = read.missing(rules.columns)
-    if problems:
-        raise DataError("The table lacks columns that the map names.", problems)
+    problems: list[str] = []
     found: dict[str, RowLabels] = {}
     seen: Counter[str] = Counter()
     for number, cells in enumerate(read.rows, 1):

@@ -17,6 +17,7 @@ from bussynth.dicom.process import preview_path
 from bussynth.dicom.record import KEPT, LEFT_OUT, QUARANTINED, FileRecord
 from bussynth.dicom.sources import Source
 from bussynth.errors import DataError, UsageError
+from bussynth.review.folder import COHORT_RECORD, FILES_RECORD
 from bussynth.review.material import (
     DECISIONS_FILE,
     PREVIEWS_FILE,
@@ -27,7 +28,7 @@ from bussynth.review.material import (
     write_previews,
 )
 
-__all__ = ["check_link", "counts_of", "default_link", "write_link", "write_review"]
+__all__ = ["check_link", "counts_of", "default_link", "in_output", "write_link", "write_review"]
 
 _COLUMNS = ("number", "path", "file", "decision", "reason", "why", "patient", "outputs")
 
@@ -63,6 +64,8 @@ def write_review(folder: Path, records: Sequence[FileRecord], work: Path) -> Non
         records: What became of the files.
         work: The work folder, which holds the pictures.
     """
+    # Pictures of patients: for nobody else's eyes.
+    (folder / REVIEW_FOLDER).mkdir(mode=0o700)
     by_name = sorted(records, key=lambda one: one.name)
     write_decisions(folder / REVIEW_FOLDER / DECISIONS_FILE, map(_decision, by_name))
     write_previews(folder / REVIEW_FOLDER / PREVIEWS_FILE, _previews(records, work))
@@ -108,7 +111,16 @@ def default_link(key: Path, out: Path) -> Path:
     return key.absolute().parent / f"{place.name}-{digest[:8]}.link.csv"
 
 
-def check_link(link: Path, src: Path, out: Path) -> None:
+def in_output(path: Path) -> bool:
+    """Say whether a file would lie in a cohort or among de-identified files, and travel along."""
+    return any(
+        (folder / name).exists()
+        for folder in path.resolve().parents
+        for name in (COHORT_RECORD, FILES_RECORD)
+    )
+
+
+def check_link(link: Path, src: Path, out: Path, key: Path) -> None:
     """Refuse a place at which the links would travel with the output, or be taken for a source.
 
     Raises:
@@ -118,7 +130,16 @@ def check_link(link: Path, src: Path, out: Path) -> None:
         raise UsageError("The link file would lie inside of the source; keep it elsewhere.")
     if link.resolve().is_relative_to(out.resolve()):
         raise UsageError("The link file would lie inside of the output; keep it elsewhere.")
-    if link.is_symlink() or (link.exists() and not link.is_file()):
+    if in_output(link):
+        raise UsageError("The link file would lie inside of another output; keep it elsewhere.")
+    # Found now, not after hours of work.
+    place = next(folder for folder in link.resolve().parents if folder.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError("The folder of the link file cannot be written.")
+    if link.resolve() == key.resolve():
+        raise UsageError("The link file would replace the site key; keep it elsewhere.")
+    if link.is_symlink() or (link.exists() and not _is_link(link)):
+        # The site key and the table are at hand when this path is typed, and nothing restores them.
         raise UsageError("The place of the link file is taken by something else.")
 
 
@@ -167,6 +188,16 @@ def write_link(
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise DataError(f"The link file cannot be written: {error.strerror}.") from None
+
+
+def _is_link(path: Path) -> bool:
+    """Say whether a file is an earlier list of links."""
+    header = ",".join(_COLUMNS).encode()
+    try:
+        with path.open("rb") as file:
+            return file.read(len(header)) == header
+    except OSError:
+        return False
 
 
 def _cell(text: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -56,7 +57,7 @@ __all__ = [
     "process",
 ]
 
-_PREVIEW: Final = 512
+_PREVIEW: Final = 768
 # The plain class and those of several frames; 1.1.77 is another family.
 _SECONDARY: Final = re.compile(r"1\.2\.840\.10008\.5\.1\.4\.1\.1\.7(\..+)?")
 # Numbers of objects made of single frames lie behind those of whole loops.
@@ -193,6 +194,7 @@ def _one(file: BinaryIO, record: FileRecord, job: Job) -> FileRecord:
         decision=KEPT,
         reason="kept",
         uid=map_uid(key, uid),
+        study=map_uid(key, read_uid(dataset, "StudyInstanceUID")),
         identity=_identity(dataset, key),
         birth=_keyed(key, "birth-date", _birth_date(dataset)),
         label="" if job.label is None else _label(dataset, key, job.label),
@@ -343,6 +345,7 @@ def _image_record(
         marks=finding.colour is ColourKind.MARKS,
         flags=image_flags(frame, view, finding, search=search),
         digest=hashlib.sha256(f"{frame.shape}".encode() + frame.tobytes()).hexdigest(),
+        constant=bool(frame.min() == frame.max()),
     )
 
 
@@ -364,7 +367,10 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _identity(dataset: Dataset, key: SiteKey) -> str:
-    name = " ".join("".join(texts(dataset, "PatientName")).replace("^", " ").split()).casefold()
+    # Letters may be in another character set from file to file; the first of three spellings, and
+    # without titles, which come and go (PS3.5 6.2.1).
+    text = unicodedata.normalize("NFC", decoded_text(dataset, "PatientName")).partition("=")[0]
+    name = " ".join(" ".join(text.split("^")[:3]).split()).casefold()
     born = _birth_date(dataset)
     return _keyed(key, "identity", f"{name}\\{born}") if name and born else ""
 

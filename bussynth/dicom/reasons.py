@@ -10,13 +10,13 @@ __all__ = ["REASONS", "told"]
 REASONS: Final = MappingProxyType(
     {
         # What the file says of its regions.
-        "absent": "no ultrasound region is described; a site rule can give it",
+        "absent": "no ultrasound region is described; --site-rules can give it",
         "not-tissue": "no region is a two-dimensional image of tissue",
         "malformed": "a region lacks a number or has several",
         "reversed": "a region ends before it begins",
         "empty": "a region has no area",
         "outside": "a region reaches out of the frame",
-        "whole-frame": "a region covers the whole frame, with its text; a site rule can help",
+        "whole-frame": "a region covers the whole frame, with its text; --site-rules can help",
         "overlap": "a region of tissue overlaps another one",
         "too-many": "more regions than any machine shows",
         "small": "a region is too small to be an image of tissue",
@@ -32,6 +32,8 @@ REASONS: Final = MappingProxyType(
         "not-in-table": "no row of the table names it",
         "two-patients-one-id": "one Patient ID with several birth dates",
         "one-patient-two-ids": "one name and birth date under several Patient IDs",
+        "one-study-two-patients": "one study under several Patient IDs",
+        "one-image-two-patients": "the very same image is another patient's",
         "two-objects-one-uid": "two files with one UID and different pixels",
         # What cannot be read.
         "secondary-capture": "a secondary capture, in which nothing says what the pixels are",

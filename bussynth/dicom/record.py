@@ -31,6 +31,7 @@ class ImageRecord:
         marks: Whether coloured marks were painted over.
         flags: What was suspected.
         digest: SHA-256 of the cleaned pixels.
+        constant: Whether all of them are alike.
     """
 
     id: str
@@ -41,6 +42,7 @@ class ImageRecord:
     marks: bool = False
     flags: tuple[str, ...] = ()
     digest: str = ""
+    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +75,7 @@ class FileRecord:
         reason: A short code.
         why: A sentence.
         uid: The new SOP Instance UID, which two files of one object share.
+        study: The new Study Instance UID.
         patient: The patient's pseudonym.
         identity: Keyed digest of name and birth date, empty if one is missing.
         birth: Keyed digest of the birth date.
@@ -93,6 +96,7 @@ class FileRecord:
     reason: str
     why: str = ""
     uid: str = ""
+    study: str = ""
     patient: str = ""
     identity: str = ""
     birth: str = ""

@@ -7,7 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,10 @@ def work_folder(out: Path, kind: str, content: dict[str, Any]) -> Iterator[Path]
         raise DataError(f"Nothing can be written beside the output: {error.strerror}.") from None
     with _locked(folder):
         yield folder
-        for leftover in folder.parent.glob(f".{glob.escape(out.name)}.{kind}-*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    for leftover in folder.parent.glob(f".{glob.escape(out.name)}.{kind}-*"):
+        # Another run with other settings may be at work in it.
+        with suppress(UsageError, OSError), _locked(leftover):
             shutil.rmtree(leftover, ignore_errors=True)
 
 

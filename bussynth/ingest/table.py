@@ -69,7 +69,8 @@ def read_table(path: Path, *, delimiter: str | None = None, encoding: str = "utf
         f"column {number} has no name" for number, name in enumerate(columns, 1) if not name
     ]
     problems += [
-        f"column {name!r} appears {columns.count(name)} times"
+        # By number: a table without a header has a patient's values in its first line.
+        f"columns {_listed(columns, name)} have the same name"
         for name in dict.fromkeys(columns)
         if name and columns.count(name) > 1
     ]
@@ -92,6 +93,11 @@ def read_table(path: Path, *, delimiter: str | None = None, encoding: str = "utf
         raise DataError("The table has a header but no rows.")
     rows = (dict(zip(columns, (cell.strip() for cell in record), strict=True)) for record in body)
     return Table(columns, tuple(rows))
+
+
+def _listed(columns: Sequence[str], name: str) -> str:
+    numbers = [str(number) for number, one in enumerate(columns, 1) if one == name]
+    return f"{', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def _text(path: Path, encoding: str) -> str:

@@ -80,7 +80,7 @@ class Preview:
     Attributes:
         id: Row id of the cohort, or new SOP Instance UID, ``#`` and the number of the frame; 1 to
             256 printable ASCII characters without spaces, unique in the folder.
-        picture: PNG or JPEG of the kept rectangle after cleaning, longest side up to 512 pixels.
+        picture: PNG or JPEG of the kept rectangle after cleaning, longest side up to 768 pixels.
         frame_rows: Rows of the source frame, in pixels.
         frame_columns: Columns of the source frame, in pixels.
         left: First kept column of the source frame.

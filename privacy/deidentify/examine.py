@@ -230,12 +230,21 @@ def _look(
         )
     shade = gray_bytes(image, 8)
     # Of marks that are letters the gate shall know, so it looks before they are painted over.
-    text = tuple(box.rectangle for box in detector.find(shade))
+    text = _text(image if colour is ColourKind.OVERLAY else shade, detector)
     if text and settings.on_text is OnText.QUARANTINE:
         raise QuarantineError("text", f"frame {number + 1} has text inside the kept region.")
     marks = seen.share if seen is not None and colour is ColourKind.MARKS else 0.0
     finding = FrameFinding(frame=number, text=text, colour=colour, marks=marks)
     return finding, image if colour is ColourKind.OVERLAY else _painted(shade, seen)
+
+
+def _text(image: NDArray[np.uint8], detector: TextDetector) -> tuple[Rectangle, ...]:
+    """Find text; in what stays coloured also by channel: letters may be as bright as the tissue."""
+    shades = [gray_bytes(image, 8)]
+    if image.ndim == 3:
+        shades += [np.ascontiguousarray(image[..., channel]) for channel in range(3)]
+    found = (box.rectangle for shade in shades for box in detector.find(shade))
+    return tuple(dict.fromkeys(found))
 
 
 def _without_marks(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -296,7 +305,8 @@ def _settled(examined: Examined, view: View, settings: Settings, detector: TextD
         for finding, frame in zip(view.findings, examined.frames(view), strict=True):
             new: tuple[Rectangle, ...] = ()
             if finding.text or finding.marks:
-                found = (box.rectangle for box in detector.find(gray_bytes(frame, 8)))
+                coloured = finding.colour is ColourKind.OVERLAY
+                found = _text(frame if coloured else gray_bytes(frame, 8), detector)
                 new = tuple(box for box in found if not _inside(box, view.boxes(finding)))
             more = more or bool(new)
             findings.append(replace(finding, text=finding.text + new))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -100,6 +101,43 @@ def test_one_patient_under_two_ids() -> None:
     assert settled(*files, trust_patient_ids=True) == ["kept"] * 3
 
 
+def test_one_study_of_two_patients() -> None:
+    # Nobody says when they were born, so names tell nothing.
+    nameless = {"identity": "", "birth": ""}
+    files = (
+        record(1, study="s", **nameless),
+        record(2, study="s", **nameless),
+        record(3, study="t", **nameless),
+        record(4, study="t", patient="patient 3", **nameless),
+    )
+    assert settled(*files) == [*["one-study-two-patients"] * 2, "kept", "kept"]
+    assert settled(*files, trust_patient_ids=True) == ["kept"] * 4
+
+
+@pytest.mark.parametrize("trust", [True, False])
+def test_one_image_of_two_patients(trust: bool) -> None:
+    files = [
+        record(1, digest=("a", "b")),
+        record(2, digest=("c", "a")),
+        record(3, digest="d"),
+        record(4, digest="d", patient="patient 3"),
+        record(5, patient="patient 1"),
+    ]
+    # Another file of the patient is in no doubt: it is the image that was filed twice.
+    expected = [*["one-image-two-patients"] * 2, "kept", "kept", "kept"]
+    assert settled(*files, trust_patient_ids=trust) == expected
+
+
+def test_frames_that_are_black_are_nobodys() -> None:
+    files = [record(1, digest="a"), record(2, digest="a")]
+    black = [
+        replace(one, images=tuple(replace(image, constant=True) for image in one.images))
+        for one in files
+    ]
+    assert settled(*files) == ["one-image-two-patients"] * 2
+    assert settled(*black) == ["kept"] * 2
+
+
 def test_all_files_of_patients_in_doubt_wait() -> None:
     # The second patient has another file, whose name was typed in another way.
     files = (
@@ -131,3 +169,16 @@ def test_the_order_of_files_decides_nothing_but_which_copy_is_first() -> None:
     ]
     reasons = settled(*files)
     assert settled(*reversed(files[2:])) == list(reversed(reasons[2:]))
+
+
+@pytest.mark.parametrize(
+    ("name", "character_set"),
+    [("M\u00fcller^Eva", "ISO_IR 192"), ("M\u00fcller^Eva^^Dr", "ISO_IR 100")],
+)
+def test_a_name_in_other_bytes_is_the_same_name(
+    hospital: Any, inline: None, name: str, character_set: str
+) -> None:
+    # Written in Latin-1 by one machine, and in UTF-8 or with a title by another.
+    hospital.add("1", number=1, SpecificCharacterSet="ISO_IR 100", PatientName="M\u00fcller^Eva")
+    hospital.add("2", number=2, SpecificCharacterSet=character_set, PatientName=name)
+    assert hospital.deidentify().counts["quarantined"] == {"one-patient-two-ids": 2}

@@ -54,6 +54,32 @@ REFUSED: dict[str, tuple[list[str], int, str]] = {
         2,
         "link file",
     ),
+    "link is the table": (["{root}/source", "{root}/new", "--link", "{root}/a.zip"], 2, "taken"),
+    "link in a file": (
+        ["{root}/source", "{root}/new", "--link", "{root}/a.zip/link.csv"],
+        2,
+        "cannot be written",
+    ),
+    "link is the key": (
+        ["{root}/source", "{root}/new", "--site-key", "{root}/k", "--link", "{root}/k"],
+        2,
+        "site key",
+    ),
+    "link in another output": (
+        ["{root}/source", "{root}/new", "--link", "{root}/earlier/link.csv"],
+        2,
+        "another output",
+    ),
+    "key in another output": (
+        ["{root}/source", "{root}/new", "--site-key", "{root}/earlier/files/site.key"],
+        2,
+        "site key",
+    ),
+    "key in source": (
+        ["{root}/source", "{root}/new", "--site-key", "{root}/source/site.key"],
+        2,
+        "site key",
+    ),
     "link is a folder": (["{root}/source", "{root}/new", "--link", "{root}/taken"], 2, "link"),
     "rules missing": (
         ["{root}/source", "{root}/new", "--site-rules", "{root}/none.toml"],
@@ -82,6 +108,8 @@ def test_what_cannot_start_is_said_before_any_work(
     (hospital.root / "a.zip").write_bytes(b"PK\x03\x04" + bytes(40))
     (hospital.root / "taken").mkdir()
     (hospital.root / "taken" / "mine.txt").write_text("x")
+    (hospital.root / "earlier").mkdir()
+    (hospital.root / "earlier" / "deidentification.json").write_text("{}")
     (hospital.root / "map.toml").write_text(
         '[dicom]\n[conditions]\npathology = { constant = "benign" }\ndevice = { constant = "x" }\n'
     )
@@ -118,6 +146,39 @@ def test_a_dry_run_writes_nothing(hospital: Any, verb: str) -> None:
     arguments += ["--map", hospital.root / "map.toml"] if verb == "ingest" else []
     call(verb, *arguments, "--text-engine", "none")
     assert set(hospital.root.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("table", "match"),
+    [(None, "--table"), ("none.csv", "cannot be read"), ("bad.csv", "no column 'sop'")],
+)
+def test_a_table_that_does_not_fit_is_found_before_a_key_is_drawn(
+    hospital: Any, table: str | None, match: str
+) -> None:
+    hospital.add("1", number=1)
+    (hospital.root / "bad.csv").write_text(f"{CANARY},dx\n{CANARY},benign\n")
+    (hospital.root / "map.toml").write_text(
+        '[dicom]\nkey = "SOPInstanceUID"\ncolumn = "sop"\n[conditions]\n'
+        'pathology = { column = "dx" }\ndevice = { from = "equipment" }\n'
+    )
+    arguments = [hospital.src, hospital.root / "out", "--map", hospital.root / "map.toml"]
+    arguments += ["--site-key", hospital.key, "--text-engine", "none"]
+    arguments += [] if table is None else ["--table", hospital.root / table]
+    for dry in ([], ["--dry-run"]):
+        error, _ = call("ingest", *arguments, *dry, code=2 if table is None else 3)
+        assert match in " ".join([error["message"], *error["problems"]])
+    assert not hospital.key.exists()
+
+
+def test_no_flag_is_left_out_that_is_never_found(hospital: Any) -> None:
+    hospital.add("1", number=1)
+    (hospital.root / "map.toml").write_text(
+        '[dicom]\n[conditions]\npathology = { constant = "benign" }\ndevice = { constant = "x" }\n'
+    )
+    arguments = [hospital.src, hospital.root / "out", "--map", hospital.root / "map.toml"]
+    arguments += ["--site-key", hospital.key, "--text-engine", "none", "--leave-out", "axilla"]
+    error, _ = call("ingest", *arguments, code=2)
+    assert "no flag 'axilla'" in " ".join(error["problems"])
 
 
 def test_an_engine_that_is_not_there_is_missed_at_once(

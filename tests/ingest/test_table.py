@@ -56,7 +56,7 @@ def test_encodings(tmp_path: Path) -> None:
         (b'id,x\n1,"2\n', "quote is not closed"),
         (b'id,x\n1,"2"3\n', "not valid CSV"),
         (b"id,\n1,2\n", "column 2 has no name"),
-        (b"id,id\n1,2\n", "'id' appears 2 times"),
+        (b"id,id\n1,2\n", "columns 1 and 2 have the same name"),
         (b"id,x\n1," + b"9" * 200_000, "too long"),
     ],
 )

@@ -224,6 +224,17 @@ def test_a_map_of_colour_can_be_kept(make_file: MakeFile) -> None:
     assert np.array_equal(np.stack(list(examined.frames(view))), frames[:, 10:70, 20:90])
 
 
+def test_letters_as_bright_as_the_tissue_are_found_by_their_colour(make_file: MakeFile) -> None:
+    frames = flow()
+    frames[0, 12:16, 60:80] = (255, 100, 60)  # 142 in gray, which is nothing to this finder
+    examined = examine(file_of(make_file, frames), Settings(on_colour=OnColour.KEEP), Finder())
+    (view,) = examined.views
+    (frame,) = examined.frames(view)
+    assert view.in_colour
+    assert not frame[2:6, 40:60].any()
+    assert view.boxes(view.findings[0]) == (Rectangle(40, 2, 60, 6),)
+
+
 @pytest.mark.parametrize(
     ("settings", "taken", "time"),
     [
