@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["engine_name", "open_engine", "resolve_engine"]
 
-_BEST: Final = ("rapidocr", "tesseract")
+# What either finds is text; each finds some that the other misses.
+_BEST: Final = ("letters", "rapidocr")
 
 
 def resolve_engine(asked: str) -> str:
@@ -31,14 +32,13 @@ def resolve_engine(asked: str) -> str:
 
     if asked != "auto":
         return asked
-    installed = available()
-    for engine in _BEST:
-        if engine in installed:
-            return engine
-    raise UsageError(
-        "No text engine is installed, so burned-in text would not be found: "
-        "pip install 'bussynth[ocr]', or choose another --text-engine knowingly."
-    )
+    found = [engine for engine in _BEST if engine in available()]
+    if not found:
+        raise UsageError(
+            "No text engine is installed, so burned-in text would not be found: "
+            "pip install 'bussynth[full,ocr]', or choose another --text-engine knowingly."
+        )
+    return "+".join(found)
 
 
 def engine_name(engine: str) -> str:

@@ -8,7 +8,15 @@ from bussynth.config import Config, option
 
 __all__ = ["ENGINES", "FRAMES", "DeidentifyConfig", "DicomOptions"]
 
-ENGINES = ("auto", "rapidocr", "rapidocr+strokes", "tesseract", "strokes", "none")
+ENGINES = (
+    "auto",
+    "letters",
+    "rapidocr",
+    "letters+rapidocr",
+    "tesseract",
+    "strokes",
+    "none",
+)
 FRAMES = ("all", "nth", "key")
 
 
@@ -25,8 +33,8 @@ class DicomOptions(Config):
     )
     text_engine: str = option(
         "auto",
-        "Who looks for burned-in text. auto takes the best that is installed; strokes knows no "
-        "letters and misses much; none looks for nothing.",
+        "Who looks for burned-in text. auto takes letters, and rapidocr besides where it is "
+        "installed; strokes knows no letters and misses much; none looks for nothing.",
         choices=ENGINES,
     )
     on_text: str = option(

@@ -3,8 +3,8 @@
 #
 #   examples/hospital/run.sh OUT_FOLDER [PATIENTS]
 #
-# Ten minutes on two cores with 60 patients. Needs a text engine: pip install 'bussynth[ocr]'. Stopped
-# anywhere, the same command goes on.
+# Ten minutes on two cores with 60 patients. With 'bussynth[ocr]' a second engine looks for text.
+# Stopped anywhere, the same command goes on.
 set -euo pipefail
 out=${1:?give a folder for the results}
 patients=${2:-60}

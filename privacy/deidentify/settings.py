@@ -78,4 +78,4 @@ class Settings:
     @property
     def reads_text(self) -> bool:
         """Whether the text gate is one that an object may claim to have passed."""
-        return not {"rapidocr", "tesseract"}.isdisjoint(self.text_engine.split("+"))
+        return not {"letters", "rapidocr", "tesseract"}.isdisjoint(self.text_engine.split("+"))

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from privacy.deidentify.text import TextBox, TextEngineError, check_gray, text_box
+from privacy.deidentify.tiles import tiles
 
 __all__ = ["RapidocrDetector", "RapidocrSettings"]
 
@@ -161,8 +162,8 @@ class RapidocrDetector:
             large = large.resize((width, height), Image.Resampling.BICUBIC)
         pixels = np.asarray(large)
         chances = np.zeros((height, width), np.float32)
-        for rows in _tiles(height, own.tile, own.overlap):
-            for columns in _tiles(width, own.tile, own.overlap):
+        for rows in tiles(height, own.tile, own.overlap):
+            for columns in tiles(width, own.tile, own.overlap):
                 seen = self._tile(pixels[rows, columns])
                 here = chances[rows, columns]
                 np.maximum(here, seen, out=here)
@@ -224,15 +225,6 @@ def _reference_line(columns: int) -> NDArray[np.uint8]:
     image = Image.new("L", (_STEP + int(times * length), _LINE_ROWS))
     ImageDraw.Draw(image).text((_STEP // 2, _LINE_ROWS // 4), _LINE * times, fill=255, font=font)
     return np.asarray(image)
-
-
-def _tiles(length: int, tile: int, overlap: int) -> Iterator[slice]:
-    """Cut a length into tiles that overlap; the last one ends at the end."""
-    start = 0
-    while start + tile < length:
-        yield slice(start, start + tile)
-        start += tile - overlap
-    yield slice(start, length)
 
 
 def _model() -> Any:

@@ -187,7 +187,7 @@ def test_an_engine_that_is_not_there_is_missed_at_once(
     hospital.add("1", number=1)
     monkeypatch.setattr("privacy.deidentify.text.available", lambda: ("strokes", "none"))
     arguments = [hospital.src, hospital.root / "out", "--site-key", hospital.key, "--dry-run"]
-    for engine, match in (("auto", "No text engine"), ("rapidocr+strokes", "rapidocr")):
+    for engine, match in (("auto", "No text engine"), ("letters+rapidocr", "rapidocr")):
         error, _ = call("deidentify", *arguments, "--text-engine", engine, code=2)
         assert match in error["message"]
 
