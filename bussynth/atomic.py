@@ -7,6 +7,7 @@ bussynth takes for a result and which the next successful run of the same output
 from __future__ import annotations
 
 import ctypes
+import glob
 import json
 import os
 import secrets
@@ -154,7 +155,7 @@ def _exchange(one: Path, other: Path) -> bool:
 
 
 def _remove_stale(path: Path) -> None:
-    for stale in path.parent.glob(f".{path.name}.partial-*"):
+    for stale in path.parent.glob(f".{glob.escape(path.name)}.partial-*"):
         shutil.rmtree(stale, ignore_errors=True)
 
 

@@ -114,3 +114,11 @@ def test_canonical_json_refuses_nan() -> None:
     assert atomic.canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'
     with pytest.raises(ValueError, match="JSON"):
         atomic.canonical_json(float("nan"))
+
+
+def test_a_name_with_brackets_sweeps_nobody_elses_leftovers(tmp_path) -> None:
+    for name in (".a.partial-1", ".[ab].partial-1"):
+        (tmp_path / name).mkdir()
+    with atomic.new_directory(tmp_path / "[ab]") as staging:
+        (staging / "file").write_text("x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.partial-1", "[ab]"]
