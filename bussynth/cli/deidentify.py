@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from bussynth.cli.ingest import new_key
 from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.dicom.config import DeidentifyConfig
 from bussynth.errors import DataError
@@ -70,19 +71,16 @@ def deidentify(
         progress=run.progress,
         force=run.force,
     )
-    notes = [str(note) for note in result.notes]
-    if result.site_key_created:
-        notes.append(
-            f"a new site key was drawn: {result.site_key}. Back it up and keep it secret: "
-            "without it, later files of the same patients get other pseudonyms."
-        )
     text = summary(result.counts, result.link)
     if result.counts["kept"]:
         text += f"\nlook at what was kept    bussynth review {out}"
     return Outcome(
         data=result.to_dict(),
         text=text,
-        notes=tuple(notes),
+        notes=(
+            *(str(note) for note in result.notes),
+            *new_key(result.site_key, result.site_key_created),
+        ),
         exit_code=0 if result.counts["kept"] else DataError.exit_code,
     )
 

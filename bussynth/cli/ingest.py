@@ -11,7 +11,7 @@ from bussynth.cli.verb import Outcome, Run, verb
 from bussynth.errors import UsageError
 from bussynth.ingest.config import IngestConfig
 
-__all__ = ["ingest"]
+__all__ = ["ingest", "new_key"]
 
 
 @verb("ingest", config=IngestConfig, dry_run=True, force=True, speed=["workers"])
@@ -109,7 +109,7 @@ def ingest(
         f"site key  {result.site_key}   must not leave the site",
         notes=(
             *(str(note) for note in result.notes),
-            *_new_key(result.site_key, result.site_key_created),
+            *new_key(result.site_key, result.site_key_created),
         ),
     )
 
@@ -164,12 +164,13 @@ def _dicom(
         f"site key                 {result.site_key}   must not leave the site",
         notes=(
             *(str(note) for note in result.notes),
-            *_new_key(result.site_key, result.site_key_created),
+            *new_key(result.site_key, result.site_key_created),
         ),
     )
 
 
-def _new_key(key: Path, created: bool) -> tuple[str, ...]:
+def new_key(key: Path, created: bool) -> tuple[str, ...]:
+    """Tell of a site key that was drawn just now; nothing otherwise."""
     if not created:
         return ()
     return (

@@ -23,7 +23,6 @@ from bussynth.dicom.papers import (
     check_link,
     counts_of,
     default_link,
-    in_output,
     write_link,
     write_review,
 )
@@ -45,7 +44,6 @@ from bussynth.ingest.geometry import Box, Placement
 from bussynth.ingest.keys import OpenedKey, check_site_key, default_site_key_path, open_site_key
 from bussynth.ingest.notes import Note
 from bussynth.progress import SILENT, Progress
-from privacy.deidentify.errors import ProfileError
 from privacy.deidentify.policy import Policy
 from privacy.deidentify.profile import load_profile
 from privacy.deidentify.settings import Settings
@@ -131,8 +129,6 @@ def check_dicom_ingest(
     Cohort.check_place(out, "real", force=force)
     problems = check_site_key(site_key, out)
     key = site_key or default_site_key_path()
-    if in_output(key):
-        problems.append("the site key lies among de-identified files; keep it elsewhere")
     if key.resolve().is_relative_to(src.resolve()):
         problems.append("the site key lies inside the source folder; keep it elsewhere")
     inputs = {"source folder": src, "map": map_path}
@@ -155,10 +151,6 @@ def check_dicom_ingest(
     # Here, before a site key is drawn: whoever hears of the table would not hear of the key.
     check_table(table, rules)
     site = read_site_rules(site_rules) if site_rules is not None else ()
-    try:
-        load_profile()
-    except ProfileError as error:
-        raise UsageError(str(error)) from None
     return rules, make_settings(config, site, Policy())
 
 

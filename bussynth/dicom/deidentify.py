@@ -19,7 +19,6 @@ from bussynth.dicom.papers import (
     check_link,
     counts_of,
     default_link,
-    in_output,
     write_link,
     write_review,
 )
@@ -37,17 +36,15 @@ from bussynth.errors import UsageError
 from bussynth.ingest.keys import OpenedKey, check_site_key, default_site_key_path, open_site_key
 from bussynth.ingest.notes import Note
 from bussynth.progress import SILENT, Progress
-from privacy.deidentify.errors import ProfileError
+from bussynth.review.folder import FILES_RECORD
 from privacy.deidentify.policy import Dates, Policy
 from privacy.deidentify.profile import load_profile
 from privacy.deidentify.settings import Settings
 
-__all__ = ["RECORD_FILE", "DeidentifyResult", "check_deidentify", "deidentify_folder"]
+__all__ = ["DeidentifyResult", "check_deidentify", "deidentify_folder"]
 
-#: Names the record of a folder of de-identified files.
-RECORD_FILE: Final = "deidentification.json"
 _SCHEMA: Final = "bussynth-deidentification/1"
-_MARKERS: Final = (RECORD_FILE,)
+_MARKERS: Final = (FILES_RECORD,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +114,6 @@ def check_deidentify(
     atomic.check_output(out, force=force, markers=_MARKERS)
     problems = check_site_key(site_key, out)
     key = site_key or default_site_key_path()
-    if in_output(key):
-        problems.append("the site key lies among de-identified files; keep it elsewhere")
     if key.resolve().is_relative_to(src.resolve()):
         problems.append("the site key lies inside the source folder; keep it elsewhere")
     if out.resolve().is_relative_to(src.resolve()) or src.resolve().is_relative_to(out.resolve()):
@@ -132,10 +127,6 @@ def check_deidentify(
         patient_characteristics=config.keep_characteristics,
         device=config.keep_device,
     )
-    try:
-        load_profile()
-    except ProfileError as error:
-        raise UsageError(str(error)) from None
     return make_settings(config, rules, policy)
 
 
@@ -246,7 +237,7 @@ def _write(
             _place(path, staging / one.path)
         write_review(staging, records, work)
         atomic.write_json(
-            staging / RECORD_FILE,
+            staging / FILES_RECORD,
             {
                 "schema": _SCHEMA,
                 "digest": digest,

@@ -17,7 +17,7 @@ from bussynth.dicom.process import preview_path
 from bussynth.dicom.record import KEPT, LEFT_OUT, QUARANTINED, FileRecord
 from bussynth.dicom.sources import Source
 from bussynth.errors import DataError, UsageError
-from bussynth.review.folder import COHORT_RECORD, FILES_RECORD
+from bussynth.ingest.keys import in_output
 from bussynth.review.material import (
     DECISIONS_FILE,
     PREVIEWS_FILE,
@@ -28,7 +28,7 @@ from bussynth.review.material import (
     write_previews,
 )
 
-__all__ = ["check_link", "counts_of", "default_link", "in_output", "write_link", "write_review"]
+__all__ = ["check_link", "counts_of", "default_link", "write_link", "write_review"]
 
 _COLUMNS = ("number", "path", "file", "decision", "reason", "why", "patient", "outputs")
 
@@ -109,15 +109,6 @@ def default_link(key: Path, out: Path) -> Path:
     # Outputs of one name in two folders must not overwrite each other's list.
     digest = hashlib.sha256(str(place).encode("utf-8", "surrogateescape")).hexdigest()
     return key.absolute().parent / f"{place.name}-{digest[:8]}.link.csv"
-
-
-def in_output(path: Path) -> bool:
-    """Say whether a file would lie in a cohort or among de-identified files, and travel along."""
-    return any(
-        (folder / name).exists()
-        for folder in path.resolve().parents
-        for name in (COHORT_RECORD, FILES_RECORD)
-    )
 
 
 def check_link(link: Path, src: Path, out: Path, key: Path) -> None:

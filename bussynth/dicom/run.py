@@ -26,7 +26,9 @@ from bussynth.progress import Progress
 from privacy.deidentify import text
 from privacy.deidentify.bounded import Bounds, Failed, WorkerError, bounded_results
 from privacy.deidentify.bounds import Failure
+from privacy.deidentify.errors import ProfileError
 from privacy.deidentify.policy import Policy
+from privacy.deidentify.profile import load_profile
 from privacy.deidentify.regions import SiteRule
 from privacy.deidentify.settings import FrameChoice, OnColour, OnText, Settings
 from privacy.pseudonym import SiteKey
@@ -46,8 +48,13 @@ def make_settings(
     """Turn options into the settings of the engine.
 
     Raises:
-        UsageError: If no text engine is installed and none was named, or the named one is missing.
+        UsageError: If no text engine is installed and none was named, the named one is missing, or
+            the table of PS3.15 is.
     """
+    try:
+        load_profile()
+    except ProfileError as error:
+        raise UsageError(str(error)) from None
     engine = resolve_engine(config.text_engine)
     missing = sorted(set(engine.split("+")) - set(text.available()))
     if missing:

@@ -17,7 +17,7 @@ _FULL: Final = "full"
 _EXTRAS: Final = {
     _FULL: "training, generating, evaluating and auditing",
     "dask": "audits spread over a Dask cluster (audit --cluster)",
-    "ocr": "the engine that finds text in DICOM files of any machine (ingest, deidentify)",
+    "ocr": "a network that finds text in DICOM files (ingest, deidentify)",
     "onnx": "encoders and samplers stored as ONNX (audit --encoder, wrap)",
 }
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bussynth.errors import UsageError
+from bussynth.review.folder import COHORT_RECORD, FILES_RECORD
 from privacy.pseudonym import SiteKey, SiteKeyError
 
-__all__ = ["OpenedKey", "check_site_key", "default_site_key_path", "open_site_key"]
+__all__ = ["OpenedKey", "check_site_key", "default_site_key_path", "in_output", "open_site_key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,15 @@ def default_site_key_path() -> Path:
     return folder / "bussynth" / "site.key"
 
 
+def in_output(path: Path) -> bool:
+    """Say whether a file would lie in a cohort or among de-identified files, and travel along."""
+    return any(
+        (folder / name).exists()
+        for folder in path.resolve().parents
+        for name in (COHORT_RECORD, FILES_RECORD)
+    )
+
+
 def check_site_key(path: Path | None, out: Path) -> list[str]:
     """List what forbids to use a site key for a cohort; makes nothing.
 
@@ -48,12 +58,10 @@ def check_site_key(path: Path | None, out: Path) -> list[str]:
     place = path if path is not None else default_site_key_path()
     problems = []
     resolved = place.resolve()
-    if resolved.is_relative_to(out.resolve()) or any(
-        (folder / "cohort.json").exists() for folder in resolved.parents
-    ):
+    if resolved.is_relative_to(out.resolve()) or in_output(place):
         problems.append(
-            f"the site key {place} lies inside a cohort folder; whoever gets the cohort could "
-            "link its patients, so keep the key elsewhere"
+            f"the site key {place} lies inside a cohort folder or among de-identified files; "
+            "whoever gets these could link their patients, so keep the key elsewhere"
         )
     if os.path.lexists(place):
         try:

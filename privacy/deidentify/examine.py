@@ -170,7 +170,7 @@ def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Exa
         if min(region.width, region.height) < settings.smallest_side:
             raise QuarantineError("small", "a kept region is too small to be an image of tissue.")
     chosen = _chosen(file, kept.rectangles, settings)
-    examined = Examined(file=file, views=())
+    images: dict[tuple[int, int], NDArray[np.uint8]] = {}
     found: list[list[FrameFinding]] = [[] for _ in kept.rectangles]
     held = 0
     for number in chosen:
@@ -180,13 +180,13 @@ def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Exa
             found[part].append(finding)
             held += image.nbytes
             if held <= _HELD_BYTES:
-                examined.held[part, number] = image
+                images[part, number] = image
     time = _frame_time(file, chosen, settings)
     views = tuple(
         _view(file, part, region, found[part], settings, time, by_rule=kept.by_rule)
         for part, region in enumerate(kept.rectangles)
     )
-    done = Examined(file=file, views=views, held=examined.held)
+    done = Examined(file=file, views=views, held=images)
     settled = tuple(_settled(done, view, settings, detector) for view in views)
     return replace(done, views=settled)
 

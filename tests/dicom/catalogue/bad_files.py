@@ -1,6 +1,6 @@
 """Everything that can be wrong with a folder of DICOM files, and what is to become of it.
 
-The numbers are those of the list of bad inputs that the project keeps.
+Cases are numbered; a number stays when others are added, and has several cases where it branches.
 """
 
 from __future__ import annotations
