@@ -36,6 +36,10 @@ __all__ = ["Examined", "FrameFinding", "View", "examine"]
 _HELD_BYTES: Final = 256 << 20
 # Pixels around a coloured mark that lossy compression tinted too weakly to be counted.
 _MARK_MARGIN: Final = 2
+# Letters that the edge of a region cuts are seen for what they are only with what was cut off.
+_AROUND: Final = 24
+# Of letters that stand outside, less than this reaches in and cannot be read.
+_READABLE: Final = 6
 _LOOKS: Final = 3
 
 
@@ -176,7 +180,7 @@ def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Exa
     for number in chosen:
         frame = decode_frame(file, number)
         for part, region in enumerate(kept.rectangles):
-            finding, image = _look(_cut_out(frame, region, file), number, settings, detector)
+            finding, image = _look(frame, region, file, number, settings, detector)
             found[part].append(finding)
             held += image.nbytes
             if held <= _HELD_BYTES:
@@ -219,23 +223,57 @@ def _cut_out(frame: Pixels, region: Rectangle, file: PixelFile) -> NDArray[np.ui
 
 
 def _look(
-    image: NDArray[np.uint8], number: int, settings: Settings, detector: TextDetector
+    frame: Pixels,
+    region: Rectangle,
+    file: PixelFile,
+    number: int,
+    settings: Settings,
+    detector: TextDetector,
 ) -> tuple[FrameFinding, NDArray[np.uint8]]:
     """Look at a region of a frame; return also its pixels, without coloured marks."""
+    image = _cut_out(frame, region, file)
     seen = colour_finding(image) if image.ndim == 3 else None
     colour = ColourKind.GRAY if seen is None else seen.kind
     if colour is ColourKind.OVERLAY and settings.on_colour is OnColour.QUARANTINE:
         raise QuarantineError(
             "colour", f"frame {number + 1} has a map of colour over the tissue, such as Doppler."
         )
-    shade = gray_bytes(image, 8)
     # Of marks that are letters the gate shall know, so it looks before they are painted over.
-    text = _text(image if colour is ColourKind.OVERLAY else shade, detector)
+    wide = _widened(region, file.pixels.rows, file.pixels.columns)
+    around = _cut_out(frame, wide, file)
+    found = _text(around if colour is ColourKind.OVERLAY else gray_bytes(around, 8), detector)
+    text = _reaching(found, region, wide)
     if text and settings.on_text is OnText.QUARANTINE:
         raise QuarantineError("text", f"frame {number + 1} has text inside the kept region.")
     marks = seen.share if seen is not None and colour is ColourKind.MARKS else 0.0
     finding = FrameFinding(frame=number, text=text, colour=colour, marks=marks)
-    return finding, image if colour is ColourKind.OVERLAY else _painted(shade, seen)
+    if colour is ColourKind.OVERLAY:
+        return finding, image
+    return finding, _painted(gray_bytes(image, 8), seen)
+
+
+def _widened(region: Rectangle, rows: int, columns: int) -> Rectangle:
+    return Rectangle(
+        max(region.left - _AROUND, 0),
+        max(region.top - _AROUND, 0),
+        min(region.right + _AROUND, columns),
+        min(region.bottom + _AROUND, rows),
+    )
+
+
+def _reaching(
+    found: Sequence[Rectangle], region: Rectangle, wide: Rectangle
+) -> tuple[Rectangle, ...]:
+    """Return what of boxes in a widened region reaches into the region, in pixels of the region."""
+    right, down = region.left - wide.left, region.top - wide.top
+    inside = []
+    for box in found:
+        left, top = max(box.left - right, 0), max(box.top - down, 0)
+        width = min(box.right - right, region.width) - left
+        height = min(box.bottom - down, region.height) - top
+        if width >= min(_READABLE, box.width) and height >= min(_READABLE, box.height):
+            inside.append(Rectangle(left, top, left + width, top + height))
+    return tuple(dict.fromkeys(inside))
 
 
 def _text(image: NDArray[np.uint8], detector: TextDetector) -> tuple[Rectangle, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from scipy import ndimage
 from pydicom.sequence import Sequence
 
 from privacy.deidentify.colour_marks import ColourKind
@@ -22,7 +23,7 @@ KEPT = Rectangle(20, 10, 90, 70)
 
 
 class Finder:
-    """Finds bright full rows of letters: every pixel of value 255 and a margin of one."""
+    """Finds letters: places of pixels of value 255."""
 
     name = "test"
 
@@ -31,12 +32,12 @@ class Finder:
 
     def find(self, image: NDArray[np.uint8]) -> tuple[TextBox, ...]:
         self.looks += 1
-        rows, columns = np.nonzero(image == 255)
-        if not rows.size:
-            return ()
-        edges = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-        box = Rectangle(*(int(edge) for edge in edges))
-        return (TextBox(rectangle=box, score=1.0),)
+        labels, _ = ndimage.label(image == 255)
+        boxes = (
+            Rectangle(columns.start, rows.start, columns.stop, rows.stop)
+            for rows, columns in ndimage.find_objects(labels)
+        )
+        return tuple(TextBox(rectangle=box, score=1.0) for box in boxes)
 
 
 class Nervous:
@@ -45,7 +46,8 @@ class Nervous:
     name = "test"
 
     def find(self, image: NDArray[np.uint8]) -> tuple[TextBox, ...]:
-        row, column = (int(places[0]) for places in np.nonzero(image))
+        row, column = (int(places[-1]) for places in np.nonzero(image[12:50, 12:50]))
+        row, column = row + 12, column + 12
         box = Rectangle(column, row, column + 1, row + 1)
         return (TextBox(rectangle=box, score=0.1),)
 
@@ -130,6 +132,26 @@ def test_text_is_painted_over(make_file: MakeFile) -> None:
     assert np.array_equal(frame, expected)
     # Looked at before, and again when it was done.
     assert finder.looks == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "found"),
+    [
+        (slice(62, 78), slice(30, 50), Rectangle(10, 52, 30, 60)),
+        (slice(30, 40), slice(10, 40), Rectangle(0, 20, 20, 30)),
+        (slice(65, 78), slice(30, 50), None),
+        (slice(72, 78), slice(30, 50), None),
+        (slice(30, 33), slice(30, 33), Rectangle(10, 20, 13, 23)),
+    ],
+    ids=["cut below", "cut at the left", "a strip of it", "outside", "small, but inside"],
+)
+def test_letters_at_the_edge_are_seen_whole_and_painted_over_inside(
+    make_file: MakeFile, rows: slice, columns: slice, found: Rectangle | None
+) -> None:
+    frames = screen()
+    frames[0, rows, columns] = 255
+    (view,) = examine(file_of(make_file, frames), Settings(), Finder()).views
+    assert view.findings[0].text == (() if found is None else (found,))
 
 
 def test_text_is_cut_off(make_file: MakeFile) -> None:
