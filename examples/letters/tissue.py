@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from skimage.transform import resize
 
+from bussynth.cleaning.calipers import find_calipers
 from bussynth.cohort.phantom.config import PhantomConfig
 from bussynth.cohort.phantom.patient import simulate_patient
 from privacy.deidentify.text import open_detector
@@ -61,16 +62,22 @@ def phantoms(count: int) -> list[Tissue]:
 
 
 def photographs(folder: Path) -> list[Tissue]:
-    """Read images of BUS-BRA, and mark what rapidocr takes for text as unknown."""
-    detector = open_detector("rapidocr")
+    """Read images of BUS-BRA, and mark as unknown where text, strokes or a caliper may be.
+
+    The number beside a caliper often is not found, and must not be learned as tissue.
+    """
+    detector = open_detector("rapidocr+strokes")
     found = []
     for name in NAMES.read_text(encoding="utf-8").split():
         with Image.open(folder / f"{name}.png") as opened:
             image = np.asarray(opened.convert("L"))
+        boxes = [one.rectangle for one in detector.find(image)]
+        marks = find_calipers(image, text_boxes=boxes)
+        edges = [(box.left - 3, box.top - 3, box.right + 3, box.bottom + 3) for box in boxes]
+        edges += [(mark.x - 24, mark.y - 24, mark.x + 25, mark.y + 25) for mark in marks]
         clear = np.ones(image.shape, np.bool_)
-        for box in (one.rectangle for one in detector.find(image)):
-            rows = slice(max(box.top - 2, 0), box.bottom + 2)
-            clear[rows, max(box.left - 2, 0) : box.right + 2] = False
+        for left, top, right, bottom in edges:
+            clear[max(top, 0) : bottom, max(left, 0) : right] = False
         found.append(Tissue(image, clear))
     return found
 

@@ -169,7 +169,10 @@ def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Exa
     file.dataset.file_meta.TransferSyntaxUID = file.syntax
     kept = kept_regions(file.dataset, file.pixels.rows, file.pixels.columns, settings.rules)
     if isinstance(kept, Quarantine):
-        raise QuarantineError(kept.reason.name.lower().replace("_", "-"), f"{kept.reason}.")
+        # What a rule of the site would be for.
+        size = f"frames of {file.pixels.rows} rows and {file.pixels.columns} columns"
+        code = kept.reason.name.lower().replace("_", "-")
+        raise QuarantineError(code, f"{kept.reason}; {size}.")
     for region in kept.rectangles:
         if min(region.width, region.height) < settings.smallest_side:
             raise QuarantineError("small", "a kept region is too small to be an image of tissue.")

@@ -202,6 +202,7 @@ def test_no_region_is_quarantined(make_file: MakeFile) -> None:
     with pytest.raises(QuarantineError) as caught:
         examine(source, Settings(), Finder())
     assert caught.value.reason == "absent"
+    assert str(caught.value).endswith(f"; frames of {ROWS} rows and {COLUMNS} columns.")
 
 
 def test_gray_colours_become_gray(make_file: MakeFile) -> None:
