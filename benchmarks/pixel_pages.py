@@ -11,10 +11,22 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
+from benchmarks.deidentify.pictures import tissue
 from bussynth.cohort.phantom.config import PhantomConfig
 from bussynth.cohort.phantom.patient import simulate_patient
 
-__all__ = ["AWAY", "STYLES", "Gray", "Mask", "Page", "Text", "folder_images", "pages", "phantoms"]
+__all__ = [
+    "AWAY",
+    "STYLES",
+    "Gray",
+    "Mask",
+    "Page",
+    "Text",
+    "folder_images",
+    "pages",
+    "phantoms",
+    "speckle",
+]
 
 Gray = npt.NDArray[np.uint8]
 Font = ImageFont.ImageFont | ImageFont.FreeTypeFont
@@ -67,6 +79,13 @@ def phantoms(seed: int) -> Iterator[Gray]:
     config = PhantomConfig(image_size=SIDE, seed=seed, min_views=1, max_views=1)
     for number in count():
         yield simulate_patient(number, config)[0].image
+
+
+def speckle(seed: int) -> Iterator[Gray]:
+    """Yield tissue of another kind: layers of fine speckle, as in `benchmarks.deidentify`."""
+    random = np.random.default_rng(seed)
+    while True:
+        yield tissue(random, SIDE, SIDE)
 
 
 def folder_images(folder: Path, seed: int) -> Iterator[Gray]:
@@ -133,15 +152,15 @@ def _draw(
         x = int(random.integers(2, image.shape[1] - width - 1))
         place = np.s_[y : y + height, x : x + width]
         around = np.s_[max(y - AWAY, 0) : y + height + AWAY, max(x - AWAY, 0) : x + width + AWAY]
-        tissue = image[place].astype(np.float64)
-        mean = float(tissue.mean())
+        under = image[place].astype(np.float64)
+        mean = float(under.mean())
         level = 255.0 if difference is None else mean + difference
         # Across an edge of the image or of a layer the difference would be no difference.
-        if taken[around].any() or tissue.std() > SPREAD or mean < 10 or not 0 <= level <= 255:
+        if taken[around].any() or under.std() > SPREAD or mean < 10 or not 0 <= level <= 255:
             continue
         if difference is None:
-            tissue[outline] = 0
-        image[place] = np.rint(tissue * (1 - share) + level * share).astype(np.uint8)
+            under[outline] = 0
+        image[place] = np.rint(under * (1 - share) + level * share).astype(np.uint8)
         taken[place] = True
         rows, columns = np.nonzero(glyph)
         return Text(

@@ -1,20 +1,20 @@
 """How much burned-in text the text gate finds, and how much tissue it takes with it.
 
     python -m benchmarks.pixel_text [--texts N] [--clean N] [--engine NAME]...
-        [--font FILE --words "A;B"] [--images FOLDER] [--seed N]
+        [--font FILE --words "A;B"] [--tissue speckle] [--images FOLDER] [--seed N]
 
-Text is drawn into the speckle of phantoms (or of ``--images``): names, dates and numbers, and, if
-a font is there, names in Cyrillic and Greek; ``--font`` adds one more font and ``--words`` what it
-writes. Every size meets every style; every second image is compressed by JPEG of quality 75
-afterwards. A style is a difference in gray to the tissue around the text (minus: darker), or white
-with a black outline.
+Text is drawn into phantoms, into finer speckle of another formula (``--tissue speckle``), or into
+``--images``: names, dates and numbers, and, if a font is there, names in Cyrillic and Greek;
+``--font`` adds one more font and ``--words`` what it writes. Every size meets every style; every
+second image is compressed by JPEG of quality 75 afterwards. A style is a difference in gray to the
+tissue around the text (minus: darker), or white with a black outline.
 
 A text counts as **found** if at least 90 % of its glyph pixels lie in boxes, so that blanking the
 boxes leaves nothing to read. Intervals are Wilson's, 95 %, as if the texts of one image were
 independent. **Clean images marked** is the share of images without text that have a box, **clean
 area marked** the mean share of their pixels in boxes, **area marked** the same for images with
-texts, away from them. Images without text are always phantoms, for those of a folder may carry text
-of their own; that also counts as area marked. **ms** is the median time of a clean image of
+texts, away from them. Images without text are never those of a folder, for they may carry text of
+their own; that also counts as area marked. **ms** is the median time of a clean image of
 512 x 512 pixels, one thread.
 """
 
@@ -36,12 +36,23 @@ import numpy as np
 from PIL import Image
 
 from audits.statistics.intervals import wilson
-from benchmarks.pixel_pages import AWAY, STYLES, Gray, Mask, Page, folder_images, pages, phantoms
+from benchmarks.pixel_pages import (
+    AWAY,
+    STYLES,
+    Gray,
+    Mask,
+    Page,
+    folder_images,
+    pages,
+    phantoms,
+    speckle,
+)
 from privacy.deidentify.text import TextBox, available, open_detector
 
 __all__ = ["main"]
 
 QUALITIES = (None, 75)
+TISSUES = {"phantoms": phantoms, "speckle": speckle}
 FOUND = 0.9
 
 
@@ -234,7 +245,8 @@ def main() -> None:
     parser.add_argument("--engine", action="append", help="joined by a plus sign for the union")
     parser.add_argument("--font", type=Path, help="one more font")
     parser.add_argument("--words", default="", help="what it writes, separated by semicolons")
-    parser.add_argument("--images", type=Path, help="folder of images instead of phantoms")
+    parser.add_argument("--tissue", choices=TISSUES, default="phantoms")
+    parser.add_argument("--images", type=Path, help="draw into images of this folder instead")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if (given.font is None) != (not given.words):
@@ -244,9 +256,10 @@ def main() -> None:
         engines = [engine for engine in available() if engine != "none"]
         if {"rapidocr", "strokes"} <= set(engines):
             engines.append("rapidocr+strokes")
-    tissue = phantoms if given.images is None else partial(folder_images, given.images)
+    plain = TISSUES[given.tissue]
+    tissue = plain if given.images is None else partial(folder_images, given.images)
     written = list(pages(tissue(given.seed), given.texts, given.seed, given.font, given.words))
-    clean = list(islice(phantoms(given.seed + 1), given.clean))
+    clean = list(islice(plain(given.seed + 1), given.clean))
     print(f"{sum(len(page.texts) for page in written)} texts in {len(written)} images")
     images = [
         compressed(image, QUALITIES[number % 2])

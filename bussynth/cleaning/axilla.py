@@ -2,7 +2,7 @@
 
 Nothing in the pixels of the tissue says reliably that an image is of the axilla and not of the
 breast, so images without a text that says so are **not covered**. The text gate gives boxes and no
-words on purpose; whoever has an engine that reads, or descriptions from the site, can ask here.
+words on purpose; `bussynth.dicom.descriptions` asks here about the words of a header.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,13 +20,13 @@ from privacy.deidentify.colour_marks import ColourKind, colour_finding
 from privacy.deidentify.examine import FrameFinding, View
 from privacy.deidentify.text import TextBox
 
-__all__ = ["BY_RULE", "FLAGS", "duplicate_flags", "image_flags"]
+__all__ = ["BY_RULE", "FLAGS", "duplicate_flags", "image_flags", "of_axilla"]
 
 BY_RULE: Final = "by-rule"
 """A rule of the site gave the region."""
 
-FLAGS: Final = (*(flag.value for flag in Flag if flag is not Flag.AXILLA), BY_RULE)
-"""All flags that an image of a DICOM file can carry; what is written in it is not read."""
+FLAGS: Final = (*(flag.value for flag in Flag), BY_RULE)
+"""All flags that an image of a DICOM file can carry."""
 
 _OF_COLOUR: Final = {ColourKind.MARKS: Flag.COLOUR_MARKS, ColourKind.TINT: Flag.TINT}
 
@@ -57,7 +57,15 @@ def image_flags(
         found |= set(find_flags(gray_bytes(frame, 8), colour=colour, text_boxes=boxes))
     elif colour is not None and colour.kind is ColourKind.OVERLAY:
         found.add(Flag.ELASTOGRAPHY if is_elastography(colour) else Flag.DOPPLER)
-    names = {str(flag) for flag in found} | ({BY_RULE} if view.by_rule else set())
+    return _ordered({str(flag) for flag in found} | ({BY_RULE} if view.by_rule else set()))
+
+
+def of_axilla(flags: Iterable[str]) -> tuple[str, ...]:
+    """Add the flag of the axilla to those of an image; a header names it, pixels do not show it."""
+    return _ordered({*flags, str(Flag.AXILLA)})
+
+
+def _ordered(names: set[str]) -> tuple[str, ...]:
     return tuple(flag for flag in FLAGS if flag in names)
 
 

@@ -19,7 +19,8 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from bussynth.cleaning.engine import open_engine
-from bussynth.dicom.flags import image_flags
+from bussynth.dicom.descriptions import describes_axilla
+from bussynth.dicom.flags import image_flags, of_axilla
 from bussynth.dicom.labels import label_digest
 from bussynth.dicom.record import (
     KEPT,
@@ -217,6 +218,8 @@ def _one(file: BinaryIO, record: FileRecord, job: Job) -> FileRecord:
             record = replace(record, patient=patient, refused=refused)
     except OSError as error:
         raise OutputError(error.strerror or type(error).__name__) from None
+    if describes_axilla(dataset):
+        images = [replace(image, flags=of_axilla(image.flags)) for image in images]
     return replace(record, images=tuple(images), objects=tuple(objects))
 
 

@@ -137,8 +137,9 @@ def write(one: Square, rng: Rng) -> None:
     )
     cover, letters = ink.cover[inside], ink.letters[inside]
     if rng.random() < 0.12:  # on a ground of its own
-        around = slice(max(rows.start - 2, 0), rows.stop + 2), slice(
-            max(columns.start - 3, 0), columns.stop + 3
+        around = (
+            slice(max(rows.start - 2, 0), rows.stop + 2),
+            slice(max(columns.start - 3, 0), columns.stop + 3),
         )
         one.gray[around] = 0 if rng.random() < 0.5 else rng.uniform(0, 200)
     under = one.gray[rows, columns]

@@ -29,9 +29,9 @@ SIDE = 192
 NAMES = Path(__file__).with_name("busbra.txt")
 # Images that come with scikit-image and have no letters in them.
 TEXTURES = (
-    "brick camera cat cell coffee grass gravel hubble_deep_field immunohistochemistry "
-    "microaneurysms moon retina"
-).split()
+    *("brick", "camera", "cat", "cell", "coffee", "grass", "gravel", "hubble_deep_field"),
+    *("immunohistochemistry", "microaneurysms", "moon", "retina"),
+)
 Rng = np.random.Generator
 Gray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -237,9 +237,7 @@ def _framed(gray: Gray, rng: Rng) -> Mask:
     """Replace one side of a square by a flat ground, as outside of the image; say where."""
     rows, columns = np.mgrid[0:SIDE, 0:SIDE] - SIDE / 2
     angle = rng.choice([0, 0.5, 1, 1.5]) * np.pi + (rng.random() < 0.5) * rng.uniform(-0.7, 0.7)
-    outside: Mask = (
-        rows * np.sin(angle) + columns * np.cos(angle) > rng.uniform(-0.2, 0.45) * SIDE
-    )
+    outside: Mask = rows * np.sin(angle) + columns * np.cos(angle) > rng.uniform(-0.2, 0.45) * SIDE
     gray[outside] = rng.uniform(0, 60) if rng.random() < 0.8 else rng.uniform(60, 255)
     return outside
 
@@ -269,7 +267,11 @@ def clutter(one: Square, rng: Rng) -> None:
                 end = (start[0] + dash * np.cos(angle), start[1] + dash * np.sin(angle))
                 pen.line((*start, *end), fill=255)
         elif kind == 2:  # ticks of a scale
-            gap, long, every = int(rng.integers(4, 40)), int(rng.integers(2, 8)), rng.integers(2, 11)
+            gap, long, every = (
+                int(rng.integers(4, 40)),
+                int(rng.integers(2, 8)),
+                rng.integers(2, 11),
+            )
             upright = rng.random() < 0.7
             for number, at in enumerate(range(int(rng.integers(gap)), SIDE, gap)):
                 tick = long * (1 + (number % every == 0))

@@ -89,9 +89,7 @@ def loss_of(odds: torch.Tensor, target: torch.Tensor, known: torch.Tensor) -> to
     return (entropy * known).sum() / known.sum() + 0.5 * dice.mean()
 
 
-def train(
-    images: Sequence[Sequence[Tissue]], minutes: float, seed: int, out: Path
-) -> None:
+def train(images: Sequence[Sequence[Tissue]], minutes: float, seed: int, out: Path) -> None:
     """Train until the time is over; the learning rate follows it along a cosine."""
     torch.manual_seed(seed)
     torch.set_num_threads(1)

@@ -30,6 +30,7 @@ __all__ = [
     "Element",
     "Found",
     "find",
+    "items",
     "number",
     "plain_bytes",
     "tag_of",
@@ -110,6 +111,23 @@ def find(dataset: Dataset, keyword: str) -> Element | None:
         The element; None also if its value was left in the file.
     """
     return _element(dataset, tag_of(keyword))
+
+
+def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
+    """Return the items of a sequence of the top level.
+
+    Args:
+        dataset: The untrusted data set.
+        keyword: Which sequence.
+
+    Returns:
+        Its items; none if it is absent or empty.
+
+    Raises:
+        UnreadableError: If the sequence cannot be parsed.
+    """
+    element = find(dataset, keyword)
+    return () if element is None else tuple(_items(element, tag_of(keyword)))
 
 
 def plain_bytes(element: Element) -> bytes:

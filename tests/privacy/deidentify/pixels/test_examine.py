@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from scipy import ndimage
 from pydicom.sequence import Sequence
+from scipy import ndimage
 
 from privacy.deidentify.colour_marks import ColourKind
 from privacy.deidentify.errors import QuarantineError
