@@ -33,8 +33,8 @@ class DicomOptions(Config):
     )
     text_engine: str = option(
         "auto",
-        "Who looks for burned-in text. auto takes rapidocr, or letters where that is missing; "
-        "strokes knows no letters and misses much; none looks for nothing.",
+        "Who looks for burned-in text. auto takes letters, a network in the box; letters+rapidocr "
+        "asks a second one; strokes knows no letters and misses much; none looks for nothing.",
         choices=ENGINES,
     )
     on_text: str = option(

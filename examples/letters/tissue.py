@@ -106,7 +106,7 @@ def square(images: Sequence[Sequence[Tissue]], shares: Sequence[float], rng: Rng
     else:
         gray, known = _cut(images[kind][rng.integers(len(images[kind]))], rng)
     gray = _displayed(gray, rng)
-    if rng.random() < 0.15:
+    if rng.random() < 0.25:
         known |= _framed(gray, rng)
     return Square(gray, np.zeros((SIDE, SIDE), np.float32), known)
 

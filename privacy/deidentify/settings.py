@@ -60,7 +60,7 @@ class Settings:
     frames: FrameChoice = FrameChoice.ALL
     step: int = 1
     most_frames: int | None = None
-    text_engine: str = "rapidocr"
+    text_engine: str = "letters"
     on_text: OnText = OnText.BLANK
     on_colour: OnColour = OnColour.QUARANTINE
     most_blanked: float = 0.25

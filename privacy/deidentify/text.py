@@ -3,8 +3,8 @@
 The gate asks for boxes, not for strings: a name that a machine cannot read is still a name. Five
 engines, behind one interface:
 
-* ``letters``: a small network of our own, trained on letters in breast ultrasound; quick, and the
-  one that sees faint letters. Tissue of other kinds it takes for text.
+* ``letters``: a small network of our own, trained on letters in ultrasound; quick, and the one
+  that sees faint letters.
 * ``rapidocr``: the detection network of PP-OCRv6, of the extra ``ocr``. It was made for Latin,
   Chinese and Japanese; what it finds of other scripts is measured by ``benchmarks.pixel_text``. No
   recognition is run, so no text ever exists in memory.
