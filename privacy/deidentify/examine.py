@@ -25,7 +25,13 @@ from privacy.deidentify.errors import QuarantineError
 from privacy.deidentify.frame_data import Calibration, FrameFormat
 from privacy.deidentify.frames import every_nth, key_frames
 from privacy.deidentify.pixel_file import PixelFile, open_pixels
-from privacy.deidentify.regions import Quarantine, Rectangle, crop, kept_regions
+from privacy.deidentify.regions import (
+    LEFT_TO_RULES,
+    Quarantine,
+    Rectangle,
+    crop,
+    kept_regions,
+)
 from privacy.deidentify.settings import FrameChoice, OnColour, OnText, Settings
 from privacy.deidentify.text import TextDetector
 from privacy.deidentify.timing import frame_milliseconds
@@ -169,10 +175,10 @@ def examine(source: BinaryIO, settings: Settings, detector: TextDetector) -> Exa
     file.dataset.file_meta.TransferSyntaxUID = file.syntax
     kept = kept_regions(file.dataset, file.pixels.rows, file.pixels.columns, settings.rules)
     if isinstance(kept, Quarantine):
-        # What a rule of the site would be for.
-        size = f"frames of {file.pixels.rows} rows and {file.pixels.columns} columns"
-        code = kept.reason.name.lower().replace("_", "-")
-        raise QuarantineError(code, f"{kept.reason}; {size}.")
+        code, said = kept.reason.name.lower().replace("_", "-"), str(kept.reason)
+        if kept.reason in LEFT_TO_RULES:  # what the rule would be for
+            said += f"; frames of {file.pixels.rows} rows and {file.pixels.columns} columns"
+        raise QuarantineError(code, f"{said}.")
     for region in kept.rectangles:
         if min(region.width, region.height) < settings.smallest_side:
             raise QuarantineError("small", "a kept region is too small to be an image of tissue.")

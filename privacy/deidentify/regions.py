@@ -27,6 +27,7 @@ from privacy.deidentify.pixel_errors import StructureError
 from privacy.deidentify.pixel_values import items, unsigned, word
 
 __all__ = [
+    "LEFT_TO_RULES",
     "Kept",
     "Quarantine",
     "Reason",
@@ -62,8 +63,8 @@ class Reason(StrEnum):
     TOO_MANY = "more regions are described than any machine shows"
 
 
-# A rule of the site speaks where the file says nothing useful, never against what it says.
-_LEFT_TO_RULES: Final = frozenset({Reason.ABSENT, Reason.WHOLE_FRAME})
+LEFT_TO_RULES: Final = frozenset({Reason.ABSENT, Reason.WHOLE_FRAME})
+"""A rule of the site speaks where the file says nothing useful, never against what it says."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -196,7 +197,7 @@ def kept_regions(
         The rectangles, or the reason why a person must look.
     """
     found = _described(dataset, rows, columns, largest_share)
-    if isinstance(found, Quarantine) and found.reason in _LEFT_TO_RULES:
+    if isinstance(found, Quarantine) and found.reason in LEFT_TO_RULES:
         matching = {rule.rectangle for rule in rules if rule.matches(dataset, rows, columns)}
         if len(matching) == 1:
             return Kept((matching.pop(),), by_rule=True)
