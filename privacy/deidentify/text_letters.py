@@ -77,6 +77,7 @@ class LettersDetector:
                 "bussynth again."
             )
         try:
+            import torch
             from safetensors.torch import load
 
             from privacy.deidentify.letters_network import LettersNetwork
@@ -86,7 +87,9 @@ class LettersDetector:
             ) from None
         network = LettersNetwork()
         network.load_state_dict(load(data))
-        return cls(network=network.eval())
+        # A fifth faster in this order, to the same answers; the annotations of torch lack it.
+        network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return cls(network=network)
 
     @property
     def name(self) -> str:
