@@ -3,7 +3,7 @@
 #
 #   examples/hospital/run.sh OUT_FOLDER [PATIENTS]
 #
-# Ten minutes on two cores with 60 patients.
+# Two minutes on two cores with 60 patients.
 # Stopped anywhere, the same command goes on.
 set -euo pipefail
 out=${1:?give a folder for the results}
