@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["engine_name", "open_engine", "resolve_engine"]
 
-# What rapidocr finds letters finds too, and more, in a twentieth of the time (docs/results.md).
+# letters finds more, in a twentieth of the time (docs/results.md).
 _BEST: Final = ("letters", "rapidocr")
 
 
