@@ -19,13 +19,7 @@ from bussynth.dicom.conflicts import settle_conflicts
 from bussynth.dicom.flags import FLAGS, duplicate_flags
 from bussynth.dicom.labels import RowLabels, check_table, read_labels
 from bussynth.dicom.mapping import DicomMap
-from bussynth.dicom.papers import (
-    check_link,
-    counts_of,
-    default_link,
-    write_link,
-    write_review,
-)
+from bussynth.dicom.papers import check_link, counts_of, default_link, write_link, write_review
 from bussynth.dicom.process import Job, image_path
 from bussynth.dicom.reasons import told
 from bussynth.dicom.record import KEPT, QUARANTINED, FileRecord, ImageRecord

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from bussynth.cleaning.flags import Flag
 from bussynth.cohort.cohort import Cohort
@@ -27,6 +27,12 @@ from bussynth.ingest.table import Table, read_table
 from bussynth.progress import SILENT, Progress
 
 __all__ = ["IngestPlan", "check_ingest", "unknown_flags"]
+
+# Colour is not looked at in images of a folder, and no header says that one is of the axilla.
+_FLAGS: Final = (
+    *(Flag.INVALID, Flag.DUAL_VIEW, Flag.CALIPERS, Flag.TEXT),
+    *(Flag.BODY_MARK, Flag.NEAR_DUPLICATE),
+)
 
 # What spreadsheets and data frames write where there is no patient, or after eating digits.
 _NO_PATIENT = frozenset({"", "nan", "na", "n/a", "#n/a", "none", "null", "<na>", "nat"})
@@ -109,7 +115,7 @@ def check_ingest(
         if path.resolve().is_relative_to(out.resolve())
     ]
     problems += check_site_key(None if site_key is None else Path(site_key), out)
-    problems += unknown_flags(config.leave_out)
+    problems += unknown_flags(config.leave_out, _FLAGS)
     if problems:
         raise UsageError("The ingest cannot start.", problems)
     rows = read_table(Path(table), delimiter=rules.delimiter, encoding=rules.encoding)
@@ -294,10 +300,10 @@ class _Checker:
         return []
 
 
-def unknown_flags(flags: Sequence[str], known: Sequence[str] = tuple(Flag)) -> list[str]:
-    """List flags that do not exist, a line each."""
+def unknown_flags(flags: Sequence[str], known: Sequence[str]) -> list[str]:
+    """List flags that are not looked for, a line each."""
     return [
-        f"leave_out: there is no flag {flag!r}{suggest(flag, known)}"
+        f"leave_out: there is no flag {flag!r} here{suggest(flag, known)}"
         for flag in flags
         if flag not in known
     ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -156,7 +157,7 @@ def _noise(edge: int, rng: Rng) -> Gray:
     grains = grains if rng.random() < 0.85 else grains[::-1]
     smooth: Callable[[Gray], Gray]
     if rng.random() < 0.6:
-        smooth = lambda one: ndimage.gaussian_filter(one, grains, mode="wrap")  # noqa: E731
+        smooth = partial(ndimage.gaussian_filter, sigma=grains, mode="wrap")
     else:
         sizes = [max(round(3 * grain), 1) for grain in grains]
         times = int(rng.integers(1, 3))

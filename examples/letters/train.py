@@ -31,11 +31,12 @@ import torch
 from ink import write
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from tissue import Tissue, clutter, phantoms, photographs, square, textures
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, IterableDataset
 
+from bussynth.atomic import write_bytes
 from privacy.deidentify.letters_network import LettersNetwork
 
 BATCH = 12
@@ -119,13 +120,14 @@ def train(images: Sequence[Sequence[Tissue]], given: argparse.Namespace) -> None
         if step % 200 == 0:
             print(f"step {step}, loss {mean:.4f}, {done:.0%} of the time", flush=True)
         if step % 1000 == 0:
-            save(network, given.out)
-    save(network, given.out)
+            save_weights(network, given.out)
+    save_weights(network, given.out)
 
 
-def save(network: LettersNetwork, out: Path) -> None:
-    """Write the weights."""
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, out)
+def save_weights(network: LettersNetwork, out: Path) -> None:
+    """Write the weights, whole or not at all."""
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    write_bytes(out, save(weights))
 
 
 def main() -> None:
@@ -138,6 +140,8 @@ def main() -> None:
     parser.add_argument("--real", type=Path)
     parser.add_argument("--seed", type=int, default=5)
     given = parser.parse_args()
+    if not given.out.parent.is_dir():
+        parser.error(f"{given.out.parent} is not a folder")
     real = photographs(given.real) if given.real else []
     train([phantoms(PHANTOMS), real, textures()], given)
 

@@ -25,13 +25,7 @@ from privacy.deidentify.errors import QuarantineError
 from privacy.deidentify.frame_data import Calibration, FrameFormat
 from privacy.deidentify.frames import every_nth, key_frames
 from privacy.deidentify.pixel_file import PixelFile, open_pixels
-from privacy.deidentify.regions import (
-    LEFT_TO_RULES,
-    Quarantine,
-    Rectangle,
-    crop,
-    kept_regions,
-)
+from privacy.deidentify.regions import LEFT_TO_RULES, Quarantine, Rectangle, crop, kept_regions
 from privacy.deidentify.settings import FrameChoice, OnColour, OnText, Settings
 from privacy.deidentify.text import TextDetector
 from privacy.deidentify.timing import frame_milliseconds

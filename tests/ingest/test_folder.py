@@ -252,6 +252,12 @@ def test_of_near_duplicates_one_a_patient_is_kept(site: Site) -> None:
     assert result.cohort.provenance["result"]["left_out"] == {"near-duplicate": 1}
 
 
+@pytest.mark.parametrize("flag", ["doppler", "axilla"])
+def test_a_flag_that_is_never_found_in_images_of_a_folder(site: Site, flag: str) -> None:
+    with pytest.raises(UsageError, match="no flag"):
+        site.ingest(leave_out=(flag,))
+
+
 def test_a_flag_that_does_not_exist(site: Site) -> None:
     with pytest.raises(UsageError, match="calipers"):
         site.ingest(leave_out=("caliper",))
